@@ -1,0 +1,40 @@
+//! hello on Spin: the application variable `store` says which store keeps the users, and the
+//! runtime configuration says what backs the key-value label `default`.
+
+#![cfg(target_family = "wasm")]
+#![allow(
+    unsafe_code,
+    reason = "`export!` expands to the component's entry point"
+)]
+
+mod key_value;
+
+use hello::store::{
+    StoreError,
+    configured::{Binding, Configured},
+};
+use spin_sdk::variables;
+use wasip2::{
+    exports::http::incoming_handler::Guest,
+    http::types::{IncomingRequest, ResponseOutparam},
+};
+
+use key_value::KeyValueStore;
+
+struct Component;
+
+impl Guest for Component {
+    fn handle(request: IncomingRequest, out: ResponseOutparam) {
+        hello::wasi::serve(request, out, &Configured(store));
+    }
+}
+
+wasip2::http::proxy::export!(Component);
+
+fn store() -> Result<KeyValueStore, StoreError> {
+    let name = variables::get("store")
+        .map_err(|error| StoreError::Misconfigured(format!("the variable `store`: {error}")))?;
+    match Binding::parse(&name)? {
+        Binding::KeyValue => Ok(KeyValueStore),
+    }
+}

@@ -1,0 +1,46 @@
+//! Users in the bucket `default` of the host's `wasi:keyvalue`.
+
+use hello::{
+    birthday::DateOfBirth,
+    store::{StoreError, UserStore, key_value},
+    username::Username,
+};
+
+use crate::bindings::keyvalue::store::{Bucket, Error, open};
+
+/// Opens the bucket anew for every call: what is kept between requests is the host's affair.
+pub struct KeyValueStore;
+
+impl UserStore for KeyValueStore {
+    async fn birthday_of(&self, username: &Username) -> Result<Option<DateOfBirth>, StoreError> {
+        let value = bucket()?
+            .get(&key_value::key(username))
+            .map_err(unavailable)?;
+        value.as_deref().map(key_value::decode).transpose()
+    }
+
+    async fn save(&self, username: &Username, born: DateOfBirth) -> Result<(), StoreError> {
+        bucket()?
+            .set(&key_value::key(username), &key_value::encode(born))
+            .map_err(unavailable)
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        bucket()?
+            .exists(key_value::NO_USER)
+            .map(drop)
+            .map_err(unavailable)
+    }
+}
+
+fn bucket() -> Result<Bucket, StoreError> {
+    open("default").map_err(unavailable)
+}
+
+fn unavailable(error: Error) -> StoreError {
+    StoreError::Unavailable(match error {
+        Error::NoSuchStore => "the host has no bucket `default`".to_owned(),
+        Error::AccessDenied => "the host denies access to the bucket `default`".to_owned(),
+        Error::Other(why) => why,
+    })
+}

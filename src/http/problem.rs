@@ -1,0 +1,116 @@
+//! Problem documents (RFC 9457): what a client is told when it does not get what it asked for.
+
+use std::borrow::Cow;
+
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use serde::Serialize;
+
+use super::{Body, Cause, ReadError, typed};
+use crate::store::StoreError;
+
+/// A refusal. `detail` is a fixed sentence: it never holds input, nor the reason of a failure.
+#[derive(Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    detail: Cow<'static, str>,
+    header: Option<(HeaderName, &'static str)>,
+    cause: Option<StoreError>,
+}
+
+/// The members of RFC 9457, section 3.1. The type is always `about:blank`: the status says it.
+#[derive(Serialize)]
+struct Document<'a> {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+}
+
+impl Problem {
+    fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            status,
+            detail: detail.into(),
+            header: None,
+            cause: None,
+        }
+    }
+
+    pub(super) fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    pub(super) fn not_found(detail: &'static str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    pub(super) fn method_not_allowed(allow: &'static str) -> Self {
+        Self {
+            header: Some((header::ALLOW, allow)),
+            ..Self::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "this path does not take this method",
+            )
+        }
+    }
+
+    pub(super) fn unsupported_media_type(detail: &'static str) -> Self {
+        Self {
+            // RFC 9110, section 15.5.16: say what would have been taken.
+            header: Some((header::ACCEPT, "application/json")),
+            ..Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
+        }
+    }
+
+    pub(super) fn into_response(self) -> Response<Body> {
+        let mut response = typed(
+            "application/problem+json",
+            &Document {
+                r#type: "about:blank",
+                title: self.status.canonical_reason().unwrap_or_default(),
+                status: self.status.as_u16(),
+                detail: &self.detail,
+            },
+        );
+        *response.status_mut() = self.status;
+        if let Some((name, value)) = self.header {
+            response
+                .headers_mut()
+                .insert(name, HeaderValue::from_static(value));
+        }
+        if let Some(cause) = self.cause {
+            response.extensions_mut().insert(Cause(cause));
+        }
+        response
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::TooLarge => Self::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the body must have 4096 bytes at most",
+            ),
+            ReadError::Timeout => Self::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "the body did not arrive within 5 seconds",
+            ),
+            ReadError::Broken => Self::bad_request("the body did not arrive whole"),
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(cause: StoreError) -> Self {
+        let detail = match cause {
+            StoreError::Misconfigured(_) => "the store is misconfigured",
+            StoreError::Unavailable(_) | StoreError::Corrupt => "the store does not answer",
+        };
+        Self {
+            header: Some((header::RETRY_AFTER, "1")),
+            cause: Some(cause),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The port through which dates of birth are kept.
+
+pub mod configured;
+pub mod key_value;
+pub mod memory;
+
+use std::fmt;
+
+use crate::{birthday::DateOfBirth, username::Username};
+
+/// Where users are kept.
+///
+/// An implementation must see to it that
+///
+/// - a [`save`](Self::save) that returned `Ok` is durable: it outlives the process;
+/// - a later [`birthday_of`](Self::birthday_of) sees the last save that returned `Ok`, or a
+///   newer one;
+/// - saves of one user at the same time leave one of the saved dates, whole;
+/// - usernames that differ only in case are different users;
+/// - a backend that does not answer, or answers nonsense, is a [`StoreError`], never `None`;
+/// - no error text holds a username, a date of birth or a password.
+///
+/// `tests/contract.rs` holds the suite that every implementation passes.
+///
+/// The functions are `async` for hosts to come; on a WASI 0.2 host they are ready at once.
+#[allow(
+    async_fn_in_trait,
+    reason = "static dispatch, and no host is multi-threaded"
+)]
+pub trait UserStore {
+    /// The date of birth of `username`, or `None` if there is no such user.
+    async fn birthday_of(&self, username: &Username) -> Result<Option<DateOfBirth>, StoreError>;
+
+    /// Saves or replaces the date of birth of `username`.
+    async fn save(&self, username: &Username, born: DateOfBirth) -> Result<(), StoreError>;
+
+    /// Asks the backend for an answer, to learn whether it gives one.
+    async fn ping(&self) -> Result<(), StoreError>;
+}
+
+/// Why a store gave no answer. The text is for the operator; a client never sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreError {
+    /// The host's configuration names no store that there is.
+    Misconfigured(String),
+    /// The backend did not answer, or refused.
+    Unavailable(String),
+    /// The backend answered with something that is no date of birth.
+    Corrupt,
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Misconfigured(why) => write!(f, "the store is misconfigured: {why}"),
+            Self::Unavailable(why) => write!(f, "the store is unavailable: {why}"),
+            Self::Corrupt => f.write_str("the store holds a record that is no date of birth"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}

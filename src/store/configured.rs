@@ -1,0 +1,61 @@
+//! The store that a host's configuration chooses, looked up when one is needed.
+
+use super::{StoreError, UserStore};
+use crate::{birthday::DateOfBirth, username::Username};
+
+/// What the configuration value `store` may say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// `key-value`: the host's key-value interface, label or bucket `default`.
+    KeyValue,
+}
+
+impl Binding {
+    /// Takes the binding out of the value of `store`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Misconfigured`]: an unknown name never falls back to another store.
+    pub fn parse(name: &str) -> Result<Self, StoreError> {
+        match name {
+            "key-value" => Ok(Self::KeyValue),
+            _ => Err(StoreError::Misconfigured(
+                "the variable `store` must be \"key-value\"".to_owned(),
+            )),
+        }
+    }
+}
+
+/// Calls its function for a store at each call, and not before: `/livez` needs none.
+pub struct Configured<F>(pub F);
+
+impl<S: UserStore, F: Fn() -> Result<S, StoreError>> UserStore for Configured<F> {
+    async fn birthday_of(&self, username: &Username) -> Result<Option<DateOfBirth>, StoreError> {
+        self.0()?.birthday_of(username).await
+    }
+
+    async fn save(&self, username: &Username, born: DateOfBirth) -> Result<(), StoreError> {
+        self.0()?.save(username, born).await
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.0()?.ping().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_store_is_an_error_and_never_another_store() {
+        assert_eq!(Binding::parse("key-value"), Ok(Binding::KeyValue));
+        for name in ["", "Key-Value", "key-value ", "memory"] {
+            let error = Binding::parse(name).expect_err(name);
+            assert_eq!(
+                error.to_string(),
+                "the store is misconfigured: the variable `store` must be \"key-value\""
+            );
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The birthday rule and the parsers, against everything.
+
+#[path = "suite/rule.rs"]
+mod rule;
+
+use chrono::{Datelike, Days, NaiveDate};
+use hello::{birthday::DateOfBirth, http::respond, store::memory::MemoryStore, username::Username};
+use http::Request;
+use proptest::prelude::*;
+
+fn date(year: i32, month: u32, day: u32) -> Option<NaiveDate> {
+    NaiveDate::from_ymd_opt(year, month, day)
+}
+
+/// Every today from 1900 to 2100 with every day of the year of birth, 29 February included:
+/// 27 million pairs. The year of birth runs through 1900 to 2100 beside them.
+#[test]
+fn every_day_of_birth_on_every_day_from_1900_to_2100() {
+    let first = date(1900, 1, 1).expect("a date");
+    let last = date(2100, 12, 31).expect("a date");
+    let mut checked = 0u64;
+    for month in 1..=12 {
+        for day in 1..=31 {
+            if date(2000, month, day).is_none() {
+                continue;
+            }
+            // Walking backwards, the distance to the next anniversary grows by one a day.
+            let mut distance =
+                rule::days_until(date(2000, month, day).expect("a date"), last + Days::new(1));
+            let mut today = last;
+            let mut years = (1900..=2100)
+                .filter_map(|year| DateOfBirth::from_ymd(year, month, day))
+                .cycle();
+            loop {
+                distance += 1;
+                if rule::celebrates(month, day, today) {
+                    distance = 0;
+                }
+                let born = years.next().expect("a cycle has no end");
+                assert_eq!(
+                    usize::from(born.days_until(today)),
+                    distance,
+                    "born {born}, today {today}"
+                );
+                checked += 1;
+                if today == first {
+                    break;
+                }
+                today = today.pred_opt().expect("1900 is not the first year");
+            }
+        }
+    }
+    assert_eq!(checked, 366 * 73_414);
+}
+
+proptest! {
+    /// Every year of birth that there is, against the calendar.
+    #[test]
+    fn any_date_of_birth_on_any_day(
+        born in (1i32..=9999, 1u32..=12, 1u32..=31),
+        today in (1900i32..=2100, 1u32..=12, 1u32..=31),
+    ) {
+        let (Some(of_calendar), Some(today)) =
+            (date(born.0, born.1, born.2), date(today.0, today.1, today.2))
+        else {
+            return Ok(());
+        };
+        let parsed = DateOfBirth::from_ymd(born.0, born.1, born.2);
+        let days = parsed.map(|born| usize::from(born.days_until(today)));
+        prop_assert_eq!(days, Some(rule::days_until(of_calendar, today)));
+    }
+
+    /// What is taken reads back as it was written, and is a day of the calendar.
+    #[test]
+    fn a_date_is_taken_if_and_only_if_the_calendar_has_it(text in "[0-9]{4}-[0-9]{2}-[0-9]{2}") {
+        let number = |range: std::ops::Range<usize>| text[range].parse::<i32>().expect("digits");
+        let (year, month, day) = (number(0..4), number(5..7), number(8..10));
+        let expected = date(year, month as u32, day as u32).filter(|date| date.year() > 0);
+        let parsed = DateOfBirth::parse(text.as_bytes());
+        prop_assert_eq!(parsed.is_ok(), expected.is_some());
+        if let Ok(parsed) = parsed {
+            prop_assert_eq!(parsed.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn parsers_never_panic_and_take_only_what_reads_back(bytes in any::<Vec<u8>>()) {
+        if let Ok(username) = Username::parse(&bytes) {
+            prop_assert_eq!(username.as_str().as_bytes(), &bytes[..]);
+        }
+        if let Ok(born) = DateOfBirth::parse(&bytes) {
+            prop_assert_eq!(born.to_string().into_bytes(), bytes);
+        }
+    }
+
+    /// Whatever the path and the body are, there is an answer, and no surprise among them.
+    #[test]
+    fn any_request_is_answered(path in "/[ -~]{0,80}", body in any::<Vec<u8>>()) {
+        let Ok(request) = Request::put(path)
+            .header("content-type", "application/json")
+            .body(&body[..])
+        else {
+            return Ok(());
+        };
+        let today = date(2026, 11, 22).expect("a date");
+        let response = pollster::block_on(respond(request, &MemoryStore::default(), today));
+        prop_assert!([204, 400, 404, 405, 413].contains(&response.status().as_u16()));
+    }
+
+    /// JSON that is nearly right: the service takes it only if serde_json's own reading agrees.
+    #[test]
+    fn only_an_object_with_one_date_is_saved(
+        keys in prop::collection::vec("dateOfBirth|dateofbirth|x|y", 0..4),
+        values in prop::collection::vec(
+            "\"1990-06-20\"|\"1990-06-31\"|null|1|\\[\\]|\\{\\}|\"\"",
+            4,
+        ),
+        tail in "|,| |\\{\\}",
+    ) {
+        let members: Vec<String> = keys
+            .iter()
+            .zip(&values)
+            .map(|(key, value)| format!("{key:?}:{value}"))
+            .collect();
+        let body = format!("{{{}}}{tail}", members.join(","));
+        let distinct: std::collections::HashSet<_> = keys.iter().collect();
+        let good = distinct.len() == keys.len()
+            && tail.trim().is_empty()
+            && keys
+                .iter()
+                .zip(&values)
+                .any(|(key, value)| key == "dateOfBirth" && value == "\"1990-06-20\"");
+        let store = MemoryStore::default();
+        let request = Request::put("/hello/Ada")
+            .header("content-type", "application/json")
+            .body(body.as_bytes())
+            .expect("a request");
+        let today = date(2026, 11, 22).expect("a date");
+        let status = pollster::block_on(respond(request, &store, today)).status();
+        prop_assert_eq!(status.as_u16(), if good { 204 } else { 400 }, "{}", body);
+        prop_assert_eq!(store.len(), usize::from(good));
+    }
+}

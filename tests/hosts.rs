@@ -1,0 +1,550 @@
+//! The contract end to end: the built component on a real host, over TCP.
+//!
+//! `cargo xtask test` builds the components, finds the hosts, and runs this once for each.
+
+#[path = "suite/over_http.rs"]
+mod over_http;
+mod suite;
+
+use std::{
+    env, fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use chrono::{DateTime, NaiveDate};
+use libtest_mimic::{Arguments, Failed, Trial};
+use over_http::OverHttp;
+use suite::{
+    conformance,
+    scenarios::{Answer, Scenario, scenarios},
+};
+use tempfile::TempDir;
+use xtask::{
+    HostKind, client,
+    host::{Host, Setup, end_hosts_on_signal, free_port},
+    run, test, tools,
+};
+
+/// The largest an artifact may be, in bytes.
+const MAX_ARTIFACT: u64 = 200_000;
+
+const PUT: &[u8] = br#"{"dateOfBirth":"1990-06-20"}"#;
+const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
+
+fn main() {
+    let arguments = Arguments::from_args();
+    let Some(column) = Column::from_environment() else {
+        let name = "hosts: not run here; `cargo xtask test` builds the components and runs them";
+        let trial = Trial::test(name, || Ok(())).with_ignored_flag(true);
+        libtest_mimic::run(&arguments, vec![trial]).exit();
+    };
+    end_hosts_on_signal().expect("this is the only place that asks");
+    if arguments.list {
+        libtest_mimic::run(&arguments, column.trials(0)).exit();
+    }
+    let today = a_day_that_lasts();
+    let (host, folder) = column.start(None).unwrap_or_else(|error| {
+        eprintln!("{error:?}");
+        std::process::exit(1);
+    });
+    let mut trials = column.trials(host.port);
+    trials.extend(column.shared_trials(host.port, today));
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    drop(host);
+    if conclusion.has_failed() {
+        eprintln!("what {} said:", column.kind);
+        eprintln!(
+            "{}",
+            fs::read_to_string(folder.path().join("log")).unwrap_or_default()
+        );
+    }
+    drop(folder);
+    conclusion.exit();
+}
+
+/// The host that is tested.
+#[derive(Clone)]
+struct Column {
+    kind: HostKind,
+    program: PathBuf,
+}
+
+type Started = (Host, TempDir);
+
+impl Column {
+    fn from_environment() -> Option<Self> {
+        let name = env::var(test::HOST_VARIABLE).ok()?;
+        let kind = HostKind::ALL
+            .into_iter()
+            .find(|kind| kind.to_string() == name);
+        let program = env::var_os(test::PROGRAM_VARIABLE).expect("the host's program");
+        Some(Self {
+            kind: kind.expect("a host that there is"),
+            program: program.into(),
+        })
+    }
+
+    /// Starts the host with a fresh store, and with `store` as the variable of this name.
+    fn start(&self, store: Option<&str>) -> Result<Started, Failed> {
+        let folder = TempDir::new()?;
+        let host = self.start_in(folder.path(), store)?;
+        Ok((host, folder))
+    }
+
+    fn start_in(&self, folder: &Path, store: Option<&str>) -> Result<Host, Failed> {
+        let setup = Setup {
+            data: folder,
+            log: Some(&folder.join("log")),
+            store,
+        };
+        Host::start(self.kind, &self.program, free_port()?, setup).map_err(|error| {
+            let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
+            format!("{error:#}\n{log}").into()
+        })
+    }
+
+    fn trial(
+        &self,
+        name: &str,
+        test: impl FnOnce(Self) -> Result<(), Failed> + Send + 'static,
+    ) -> Trial {
+        let column = self.clone();
+        Trial::test(format!("{}: {name}", self.kind), move || test(column))
+    }
+
+    /// What needs no host, or one of its own; `port` is that of the shared one.
+    fn trials(&self, port: u16) -> Vec<Trial> {
+        vec![
+            self.trial("the artifact has 200 KB at most", |column| {
+                let bytes = fs::metadata(column.kind.artifact())?.len();
+                check(bytes <= MAX_ARTIFACT, || format!("it has {bytes} bytes"))
+            }),
+            self.trial(
+                "the artifact imports WASI 0.2, storage and configuration alone",
+                imports,
+            ),
+            self.trial(
+                "what was acknowledged is there after kill -9",
+                survives_kill,
+            ),
+            self.trial("ending a host leaves nothing behind", ends),
+            self.trial(
+                "an unknown store is 503, and never another store",
+                unknown_store,
+            ),
+            self.trial(
+                "a store that is not there is 503, and never 404",
+                unreachable_store,
+            ),
+            self.trial("a body of 10 GB is refused unread", move |_| {
+                declared_length(port)
+            }),
+            self.trial("a body without an end is refused", move |_| {
+                endless_body(port)
+            }),
+            self.trial("a body that stalls is refused after 5 s", move |_| {
+                stalled_body(port)
+            }),
+            self.trial("a body in chunks is taken", move |_| chunked_body(port)),
+            self.trial("a client that leaves saves nothing", move |_| {
+                leaving_client(port)
+            }),
+            self.trial("two requests in one segment get two answers", move |_| {
+                pipelined(port)
+            }),
+            self.trial("1000 malformed requests leave it answering", move |_| {
+                malformed(port)
+            }),
+        ]
+    }
+
+    /// The scenario table and the conformance suite, over the shared host.
+    fn shared_trials(&self, port: u16, today: NaiveDate) -> Vec<Trial> {
+        let table = scenarios(today).into_iter().map(|scenario| {
+            let name = scenario.name;
+            self.trial(name, move |_| run_scenario(&scenario, port))
+        });
+        let suite = conformance::checks::<OverHttp>()
+            .into_iter()
+            .map(|(name, check)| {
+                self.trial(&format!("store {name}"), move |_| {
+                    check(&|| OverHttp::connect(port, today).expect("a connection"));
+                    Ok(())
+                })
+            });
+        table.chain(suite).collect()
+    }
+}
+
+/// Today in UTC, and not within the last two minutes of it: a run must not see midnight.
+fn a_day_that_lasts() -> NaiveDate {
+    const DAY: u64 = 24 * 60 * 60;
+    let seconds = || {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .expect("a clock after 1970")
+            .as_secs()
+    };
+    let left = DAY - seconds() % DAY;
+    if left < 120 {
+        eprintln!("waiting {left} s for midnight (UTC) to pass");
+        std::thread::sleep(Duration::from_secs(left));
+    }
+    let now = i64::try_from(seconds()).expect("a clock of this age");
+    DateTime::from_timestamp(now, 0)
+        .expect("a date")
+        .date_naive()
+}
+
+fn check(holds: bool, why: impl FnOnce() -> String) -> Result<(), Failed> {
+    if holds { Ok(()) } else { Err(why().into()) }
+}
+
+fn run_scenario(scenario: &Scenario, port: u16) -> Result<(), Failed> {
+    for step in &scenario.steps {
+        // A refused body may cost the connection, so every step has its own.
+        let answer = client::Connection::open(port)?.exchange(
+            step.method,
+            &step.target,
+            &step.headers,
+            &step.body,
+        );
+        let client::Answer {
+            status,
+            headers,
+            body,
+        } = answer.map_err(|error| format!("{} {}: {error}", step.method, step.target))?;
+        step.check(&Answer {
+            status,
+            headers,
+            body,
+        })
+        .map_err(|why| format!("{} {}: {why}", step.method, step.target))?;
+    }
+    Ok(())
+}
+
+fn imports(column: Column) -> Result<(), Failed> {
+    let wash = tools::find(HostKind::Wasmcloud)?.ok_or("`cargo xtask test` fetches wash")?;
+    let wit = run::read(
+        "inspect the artifact",
+        std::process::Command::new(wash)
+            .arg("inspect")
+            .arg(column.kind.artifact()),
+    )?;
+    let own: &[&str] = match column.kind {
+        HostKind::Spin => &[
+            "fermyon:spin/key-value@2.0.0",
+            "fermyon:spin/variables@2.0.0",
+        ],
+        HostKind::Wasmcloud => &[
+            "wasi:keyvalue/store@0.2.0-draft",
+            "wasi:config/store@0.2.0-rc.1",
+        ],
+    };
+    let packages = ["cli", "clocks", "http", "io", "random"];
+    let imports: Vec<&str> = wit
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("import ")?.strip_suffix(';'))
+        .collect();
+    let wasi = |import: &str| {
+        packages
+            .iter()
+            .any(|package| import.starts_with(&format!("wasi:{package}/")))
+            && import
+                .rsplit_once("@0.2.")
+                .is_some_and(|(_, patch)| patch.parse::<u8>().is_ok())
+    };
+    check(!imports.is_empty(), || {
+        format!("wash names no import: {wit}")
+    })?;
+    for import in &imports {
+        check(own.contains(import) || wasi(import), || {
+            format!("it imports {import}")
+        })?;
+    }
+    for import in own {
+        check(imports.contains(import), || {
+            format!("it does not import {import}")
+        })?;
+    }
+    check(
+        wit.contains("export wasi:http/incoming-handler@0.2."),
+        || wit.clone(),
+    )
+}
+
+fn survives_kill(column: Column) -> Result<(), Failed> {
+    let (host, folder) = column.start(None)?;
+    let mut connection = host.connect()?;
+    let mut acknowledged = Vec::new();
+    for letter in 'a'..='z' {
+        let target = format!("/hello/Durable{letter}");
+        let answer = connection.exchange("PUT", &target, &JSON, PUT)?;
+        check(answer.status == 204, || {
+            format!("PUT got {}", answer.status)
+        })?;
+        acknowledged.push(target);
+    }
+    host.kill()?;
+    let host = column.start_in(folder.path(), None)?;
+    let mut connection = host.connect()?;
+    for target in acknowledged {
+        let answer = connection.exchange("GET", &target, &[], b"")?;
+        check(answer.status == 200, || {
+            format!("{target} got {}", answer.status)
+        })?;
+    }
+    let stranger = connection.exchange("GET", "/hello/Stranger", &[], b"")?;
+    check(stranger.status == 404, || {
+        format!("a stranger got {}", stranger.status)
+    })
+}
+
+fn ends(column: Column) -> Result<(), Failed> {
+    let (host, folder) = column.start(None)?;
+    let port = host.port;
+    drop(host);
+    let refused = client::Connection::open(port)
+        .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused);
+    check(refused, || {
+        format!("something still listens on port {port}")
+    })?;
+    // The folder is on the command line or the working directory of whatever is left.
+    let name = folder.path().display().to_string();
+    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line).replace('\0', " ");
+        check(!line.contains(&name), || format!("still running: {line}"))?;
+    }
+    Ok(())
+}
+
+fn unknown_store(column: Column) -> Result<(), Failed> {
+    let (host, folder) = column.start(Some("cupboard"))?;
+    refuses_service(&host, "the store is misconfigured")?;
+    drop(host);
+    let log = logs_of(folder.path())?;
+    check(
+        log.contains("the variable `store` must be \"key-value\""),
+        || format!("the log does not name the variable: {log}"),
+    )
+}
+
+fn unreachable_store(column: Column) -> Result<(), Failed> {
+    let folder = TempDir::new()?;
+    match column.kind {
+        HostKind::Spin => fs::write(
+            folder.path().join("runtime-config.toml"),
+            format!(
+                "[key_value_store.default]\ntype = \"redis\"\nurl = \"redis://127.0.0.1:{}\"\n",
+                free_port()?
+            ),
+        )?,
+        // A file where the folder of the bucket should be.
+        HostKind::Wasmcloud => {
+            fs::create_dir_all(folder.path().join(".wash/data"))?;
+            fs::write(folder.path().join(".wash/data/default"), "")?;
+        }
+    }
+    let host = column.start_in(folder.path(), None)?;
+    refuses_service(&host, "the store does not answer")
+}
+
+/// Whether every path that needs a store is 503, and `/livez` is not.
+fn refuses_service(host: &Host, detail: &str) -> Result<(), Failed> {
+    let mut connection = host.connect()?;
+    for (method, target, body) in [
+        ("GET", "/readyz", &b""[..]),
+        ("GET", "/hello/Ada", b""),
+        ("PUT", "/hello/Ada", PUT),
+    ] {
+        let answer = connection.exchange(method, target, &JSON, body)?;
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        check(answer.status == 503 && text.contains(detail), || {
+            format!("{method} {target} got {}: {text}", answer.status)
+        })?;
+        check(answer.header("retry-after") == Some("1"), || {
+            "no retry-after".to_owned()
+        })?;
+        check(
+            answer.header("content-type") == Some("application/problem+json"),
+            || "no problem document".to_owned(),
+        )?;
+    }
+    let alive = connection.exchange("GET", "/livez", &[], b"")?;
+    check(alive.status == 200, || {
+        format!("livez got {}", alive.status)
+    })
+}
+
+/// All that a host has written below `folder`, its store aside.
+fn logs_of(folder: &Path) -> Result<String, Failed> {
+    let mut text = fs::read_to_string(folder.join("log"))?;
+    for entry in fs::read_dir(folder.join(".spin/logs"))
+        .into_iter()
+        .flatten()
+    {
+        text += &fs::read_to_string(entry?.path())?;
+    }
+    Ok(text)
+}
+
+fn refused_put(port: u16, user: &str, head: &str, body: &[u8], status: u16) -> Result<(), Failed> {
+    let mut connection = client::Connection::open(port)?;
+    let head = format!(
+        "PUT /hello/{user} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{head}\r\n\r\n"
+    );
+    connection.send(head.as_bytes())?;
+    connection.send(body)?;
+    let answer = connection.receive(false)?;
+    check(answer.status == status, || {
+        format!("it got {}", answer.status)
+    })?;
+    check(
+        answer.header("content-type") == Some("application/problem+json"),
+        || "no problem document".to_owned(),
+    )?;
+    is_unknown(port, user)
+}
+
+fn is_unknown(port: u16, user: &str) -> Result<(), Failed> {
+    let target = format!("/hello/{user}");
+    let after = client::Connection::open(port)?.exchange("GET", &target, &[], b"")?;
+    check(after.status == 404, || {
+        format!("{user} is there: {}", after.status)
+    })
+}
+
+fn declared_length(port: u16) -> Result<(), Failed> {
+    refused_put(port, "Giant", "content-length: 10000000000", b"", 413)?;
+    // More than a 64-bit number: the host may refuse it before the component sees it.
+    let mut connection = client::Connection::open(port)?;
+    connection.send(
+        b"PUT /hello/Giant HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+          content-length: 99999999999999999999999\r\n\r\n",
+    )?;
+    let status = connection.receive(false)?.status;
+    check([400, 413].contains(&status), || format!("it got {status}"))?;
+    is_unknown(port, "Giant")
+}
+
+fn endless_body(port: u16) -> Result<(), Failed> {
+    // Above the limit, and the end is not in sight: there has to be an answer all the same.
+    let chunk = format!("1388\r\n{}\r\n", " ".repeat(5000));
+    refused_put(
+        port,
+        "Endless",
+        "transfer-encoding: chunked",
+        chunk.as_bytes(),
+        413,
+    )?;
+    // And if the client goes on regardless, it is cut off before it has sent 64 MB.
+    let mut connection = client::Connection::open(port)?;
+    connection.send(
+        b"PUT /hello/Endless HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+          transfer-encoding: chunked\r\n\r\n",
+    )?;
+    let cut = (0..13_000).any(|_| connection.send(chunk.as_bytes()).is_err());
+    check(cut, || "it read 64 MB".to_owned())?;
+    is_unknown(port, "Endless")
+}
+
+fn stalled_body(port: u16) -> Result<(), Failed> {
+    refused_put(
+        port,
+        "Stalled",
+        "content-length: 28",
+        b"{\"dateOfBirth\"",
+        408,
+    )
+}
+
+fn chunked_body(port: u16) -> Result<(), Failed> {
+    let mut connection = client::Connection::open(port)?;
+    connection.send(
+        b"PUT /hello/Chunked HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+          transfer-encoding: chunked\r\n\r\n",
+    )?;
+    for byte in PUT {
+        connection.send(format!("1\r\n{}\r\n", char::from(*byte)).as_bytes())?;
+    }
+    connection.send(b"0\r\n\r\n")?;
+    let answer = connection.receive(false)?;
+    check(answer.status == 204, || format!("it got {}", answer.status))?;
+    let after = connection.exchange("GET", "/hello/Chunked", &[], b"")?;
+    check(after.status == 200, || format!("and then {}", after.status))
+}
+
+fn leaving_client(port: u16) -> Result<(), Failed> {
+    for _ in 0..20 {
+        let mut connection = client::Connection::open(port)?;
+        let whole = client::request("PUT", "/hello/Leaving", &JSON, PUT);
+        connection.send(&whole[..whole.len() - 1])?;
+    }
+    is_unknown(port, "Leaving")
+}
+
+fn pipelined(port: u16) -> Result<(), Failed> {
+    let mut connection = client::Connection::open(port)?;
+    let mut both = client::request("PUT", "/hello/Pipeline", &JSON, PUT);
+    both.extend(client::request("GET", "/hello/Pipeline", &[], b""));
+    connection.send(&both)?;
+    let (put, get) = (connection.receive(false)?, connection.receive(false)?);
+    check((put.status, get.status) == (204, 200), || {
+        format!("they got {} and {}", put.status, get.status)
+    })
+}
+
+fn malformed(port: u16) -> Result<(), Failed> {
+    let put = |rest: &str| {
+        format!("PUT /hello/Malformed HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{rest}")
+            .into_bytes()
+    };
+    let requests = [
+        b"\r\n\r\nnonsense\r\n\r\n".to_vec(),
+        b"GET\r\n\r\n".to_vec(),
+        b"GET /livez HTTP/9.9\r\n\r\n".to_vec(),
+        b"GET /livez HTTP/1.1\r\nbad header\r\n\r\n".to_vec(),
+        b"GET /livez HTTP/1.1\r\nb\xc3\xa4d: x\r\n\r\n".to_vec(),
+        b"G\0T /livez HTTP/1.1\r\n\r\n".to_vec(),
+        b"GET /hello/\x01 HTTP/1.1\r\nhost: x\r\n\r\n".to_vec(),
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n".to_vec(), // TLS
+        b"* HTTP/1.1 OK LOGIN\r\n\r\n".to_vec(),
+        put("content-length: -1\r\n\r\n"),
+        put("content-length: 5, 6\r\n\r\n{}   "),
+        put("content-length: five\r\n\r\n"),
+        put("transfer-encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n"),
+        format!("GET /livez HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(500)).into_bytes(),
+        format!(
+            "GET /hello/{} HTTP/1.1\r\nhost: x\r\n\r\n",
+            "x".repeat(70_000)
+        )
+        .into_bytes(),
+    ];
+    for (n, request) in requests.iter().cycle().take(1000).enumerate() {
+        let mut connection = client::Connection::open(port)?;
+        // A server may close before it has read all of it.
+        if connection.send(request).is_err() {
+            continue;
+        }
+        let status = match connection.receive(false) {
+            Ok(answer) => answer.status,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                return Err(format!("request {n} is left without an answer").into());
+            }
+            Err(_) => continue, // closed: an answer too
+        };
+        check((400..500).contains(&status), || {
+            let request = String::from_utf8_lossy(&request[..request.len().min(60)]);
+            format!("{request:?} got {status}")
+        })?;
+    }
+    let alive = client::Connection::open(port)?.exchange("GET", "/readyz", &[], b"")?;
+    check(alive.status == 200, || {
+        format!("readyz got {}", alive.status)
+    })?;
+    is_unknown(port, "Malformed")
+}

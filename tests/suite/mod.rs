@@ -1,0 +1,5 @@
+//! What every host and every store has to pass.
+
+pub mod conformance;
+pub mod rule;
+pub mod scenarios;

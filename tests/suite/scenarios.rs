@@ -1,0 +1,559 @@
+//! The contract as one table: requests in order, and what each is answered.
+//!
+//! Hosts and stores are columns of this table, not copies of it. Every scenario has usernames
+//! of its own, so that one store serves the whole table.
+
+use chrono::{Datelike, Days, NaiveDate};
+use serde_json::{Value, json};
+
+use super::rule;
+
+/// Requests in order, with their answers.
+pub struct Scenario {
+    pub name: &'static str,
+    pub steps: Vec<Step>,
+}
+
+/// A request and its answer.
+pub struct Step {
+    pub method: &'static str,
+    pub target: String,
+    pub headers: Vec<(&'static str, &'static str)>,
+    pub body: Vec<u8>,
+    pub status: u16,
+    pub expected: Expected,
+}
+
+/// What an answer holds, beside its status and what every answer has.
+pub enum Expected {
+    /// No body and no `content-length`, and this `allow` if any.
+    Nothing { allow: Option<&'static str> },
+    /// This JSON object, of this type.
+    Json(Value),
+    /// A problem document with this detail, and this header if any.
+    Problem {
+        detail: &'static str,
+        header: Option<(&'static str, &'static str)>,
+    },
+}
+
+/// An answer, as a column of the table got it.
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Step {
+    /// Says what is wrong with `answer`, if anything.
+    pub fn check(&self, answer: &Answer) -> Result<(), String> {
+        let header = |name: &str| {
+            let mut values = answer.headers.iter().filter(|(key, _)| key == name);
+            let value = values.next().map(|(_, value)| value.as_str());
+            match values.next() {
+                None => Ok(value),
+                Some(_) => Err(format!("{name} stands there twice")),
+            }
+        };
+        let expect = |what: &str, found: Option<&str>, wanted: Option<&str>| {
+            if found == wanted {
+                Ok(())
+            } else {
+                Err(format!("{what} is {found:?} and not {wanted:?}"))
+            }
+        };
+        if answer.status != self.status {
+            let body = String::from_utf8_lossy(&answer.body);
+            return Err(format!("status {}: {body}", answer.status));
+        }
+        expect(
+            "x-content-type-options",
+            header("x-content-type-options")?,
+            Some("nosniff"),
+        )?;
+        expect("cache-control", header("cache-control")?, Some("no-store"))?;
+        let (content_type, wanted) = match &self.expected {
+            Expected::Nothing { allow } => {
+                expect("allow", header("allow")?, *allow)?;
+                expect("content-type", header("content-type")?, None)?;
+                // RFC 9110, section 8.6: a 204 states no length.
+                expect("content-length", header("content-length")?, None)?;
+                return if answer.body.is_empty() {
+                    Ok(())
+                } else {
+                    Err("there is a body".to_owned())
+                };
+            }
+            Expected::Json(value) => ("application/json", value.clone()),
+            Expected::Problem {
+                detail,
+                header: extra,
+            } => {
+                if let Some((name, value)) = extra {
+                    expect(name, header(name)?, Some(value))?;
+                }
+                let document = json!({
+                    "type": "about:blank",
+                    "title": title(self.status),
+                    "status": self.status,
+                    "detail": detail,
+                });
+                ("application/problem+json", document)
+            }
+        };
+        expect("content-type", header("content-type")?, Some(content_type))?;
+        let length = serde_json::to_vec(&wanted).map_or(0, |bytes| bytes.len());
+        expect(
+            "content-length",
+            header("content-length")?,
+            Some(&length.to_string()),
+        )?;
+        if self.method == "HEAD" {
+            return if answer.body.is_empty() {
+                Ok(())
+            } else {
+                Err("HEAD was answered with a body".to_owned())
+            };
+        }
+        let found: Value = serde_json::from_slice(&answer.body)
+            .map_err(|error| format!("the body is no JSON: {error}"))?;
+        if found == wanted {
+            Ok(())
+        } else {
+            Err(format!("the body is {found} and not {wanted}"))
+        }
+    }
+}
+
+fn title(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        413 => "Payload Too Large",
+        415 => "Unsupported Media Type",
+        503 => "Service Unavailable",
+        other => panic!("the contract has no problem of status {other}"),
+    }
+}
+
+const USER_METHODS: &str = "GET, HEAD, PUT, OPTIONS";
+const HEALTH_METHODS: &str = "GET, HEAD, OPTIONS";
+
+const NO_PATH: &str = "there is nothing at this path";
+const NO_USER: &str = "there is no user of this name";
+const NO_METHOD: &str = "this path does not take this method";
+const LETTERS: &str = "the username may hold only the letters A-Z and a-z";
+const LENGTH: &str = "the username must have 1 to 64 letters";
+const OBJECT: &str = "the body must be one JSON object";
+const MISSING: &str = "dateOfBirth is missing";
+const REPEATED: &str = "the body repeats a member";
+const STRING: &str = "dateOfBirth must be a string";
+const FORMAT: &str = "dateOfBirth must be written YYYY-MM-DD";
+const NO_DAY: &str = "dateOfBirth must be a day of the calendar, from 0001-01-01 on";
+const NOT_PAST: &str = "dateOfBirth must be before today (UTC)";
+const TOO_LARGE: &str = "the body must have 4096 bytes at most";
+const NOT_JSON: &str = "the body must be application/json";
+const COMPRESSED: &str = "the body must not be compressed";
+
+const JSON: (&str, &str) = ("content-type", "application/json");
+
+/// The whole table, on the day that `today` is.
+pub fn scenarios(today: NaiveDate) -> Vec<Scenario> {
+    let mut all = greetings(today);
+    all.extend([
+        paths(),
+        methods(),
+        usernames(today),
+        headers(),
+        bodies(),
+        sizes(),
+    ]);
+    all.push(dates(today));
+    all
+}
+
+fn greetings(today: NaiveDate) -> Vec<Scenario> {
+    // The year 2000 has every day that a year can have.
+    let born_on = |date: NaiveDate| format!("2000-{:02}-{:02}", date.month(), date.day());
+    let greeted = |user: &'static str, born: &str| {
+        let date: NaiveDate = born.parse().expect("a date");
+        let days = rule::days_until(date, today);
+        vec![
+            save(user, born),
+            get(&format!("/hello/{user}"), 200, greets(user, days)),
+            head(&format!("/hello/{user}"), 200, greets(user, days)),
+        ]
+    };
+    let in_days = |days| born_on(today + Days::new(days));
+    let yesterday = (today - Days::new(1)).to_string();
+    vec![
+        scenario(
+            "a birthday today is congratulated",
+            greeted("Today", &in_days(0)),
+        ),
+        scenario(
+            "a birthday tomorrow is 1 day away",
+            greeted("Tomorrow", &in_days(1)),
+        ),
+        scenario(
+            "a birthday in 100 days is 100 days away",
+            greeted("Hundred", &in_days(100)),
+        ),
+        scenario(
+            "somebody born yesterday is greeted",
+            greeted("Newborn", &yesterday),
+        ),
+        scenario("a leap day is greeted", greeted("Leap", "2000-02-29")),
+        scenario(
+            "the first day of the calendar is greeted",
+            greeted("Ancient", "0001-01-01"),
+        ),
+        scenario(
+            "an unknown user is 404, for HEAD too",
+            vec![
+                get("/hello/Unknown", 404, problem(NO_USER)),
+                head("/hello/Unknown", 404, problem(NO_USER)),
+            ],
+        ),
+        scenario(
+            "a second PUT replaces the first",
+            [save("Twice", "1990-06-20")]
+                .into_iter()
+                .chain(greeted("Twice", &in_days(3)))
+                .collect(),
+        ),
+    ]
+}
+
+fn paths() -> Scenario {
+    let mut steps: Vec<_> = [
+        "/",
+        "/hello",
+        "/hello/",
+        "/Hello/Ada",
+        "/HELLO/Ada",
+        "/hello/Ada/",
+        "/hello/Ada/Bob",
+        "/hello//Ada",
+        "//hello/Ada",
+        "/%68ello/Ada",
+        "/hellox/Ada",
+        "/livez/",
+        "/readyz/x",
+        "/favicon.ico",
+    ]
+    .into_iter()
+    .map(|path| get(path, 404, problem(NO_PATH)))
+    .collect();
+    steps.push(step("PUT", "/hello/", 404, problem(NO_PATH)));
+    steps.push(step("OPTIONS", "/nowhere", 404, problem(NO_PATH)));
+    steps.push(get(
+        "/livez",
+        200,
+        Expected::Json(json!({"status": "alive"})),
+    ));
+    steps.push(head(
+        "/livez",
+        200,
+        Expected::Json(json!({"status": "alive"})),
+    ));
+    steps.push(get(
+        "/readyz",
+        200,
+        Expected::Json(json!({"status": "ready"})),
+    ));
+    steps.push(head(
+        "/readyz?x=1",
+        200,
+        Expected::Json(json!({"status": "ready"})),
+    ));
+    scenario("a path is exactly its path", steps)
+}
+
+fn methods() -> Scenario {
+    let allow = |methods| Expected::Nothing {
+        allow: Some(methods),
+    };
+    let refused = |methods| Expected::Problem {
+        detail: NO_METHOD,
+        header: Some(("allow", methods)),
+    };
+    let mut steps = vec![
+        step("OPTIONS", "/hello/Ada", 204, allow(USER_METHODS)),
+        step("OPTIONS", "/livez", 204, allow(HEALTH_METHODS)),
+        step("OPTIONS", "/readyz", 204, allow(HEALTH_METHODS)),
+        step("PUT", "/livez", 405, refused(HEALTH_METHODS)),
+        step("POST", "/readyz", 405, refused(HEALTH_METHODS)),
+    ];
+    for method in [
+        "POST", "DELETE", "PATCH", "TRACE", "BREW", "get", "PROPFIND",
+    ] {
+        steps.push(step(method, "/hello/Ada", 405, refused(USER_METHODS)));
+    }
+    scenario(
+        "a method that a path does not take is 405 with Allow",
+        steps,
+    )
+}
+
+fn usernames(today: NaiveDate) -> Scenario {
+    let longest = "x".repeat(64);
+    let born = "1990-06-20";
+    let days = rule::days_until(born.parse().expect("a date"), today);
+    let mut steps = vec![
+        save("Decoded", born),
+        // Echoed as decoded, and the query is none of its business.
+        get("/hello/%44ecoded?lang=de", 200, greets("Decoded", days)),
+        get("/hello/decoded", 404, problem(NO_USER)),
+        save(&longest, born),
+        get(&format!("/hello/{longest}"), 200, greets(&longest, days)),
+    ];
+    for (segment, detail) in [
+        ("%44ecode%64%31", LETTERS),
+        ("Ada1", LETTERS),
+        ("Ada-Lovelace", LETTERS),
+        ("Ada_", LETTERS),
+        ("a+b", LETTERS),
+        (".", LETTERS),
+        ("..", LETTERS),
+        ("%2F", LETTERS),
+        ("%2e%2e", LETTERS),
+        ("Ada%20", LETTERS),
+        ("Ada%00", LETTERS),
+        ("Ada%0d%0aX", LETTERS),
+        ("%", LETTERS),
+        ("Ada%4", LETTERS),
+        ("Ada%zz", LETTERS),
+        ("%ff%fe", LETTERS),
+        ("%C3%85sa", LETTERS),
+        ("%D0%90da", LETTERS),
+        ("'%20OR%201=1", LETTERS),
+        (&format!("{longest}x"), LENGTH),
+        (&"x".repeat(2000), LENGTH),
+    ] {
+        let target = format!("/hello/{segment}");
+        steps.push(get(&target, 400, problem(detail)));
+        steps.push(put(
+            &target,
+            r#"{"dateOfBirth":"1990-06-20"}"#,
+            400,
+            problem(detail),
+        ));
+    }
+    scenario("a username is 1 to 64 ASCII letters", steps)
+}
+
+fn headers() -> Scenario {
+    const BODY: &str = r#"{"dateOfBirth":"1990-06-20"}"#;
+    let with = |headers: &[(&'static str, &'static str)], status, expected| Step {
+        headers: headers.to_vec(),
+        ..put("/hello/Media", BODY, status, expected)
+    };
+    let refused = |detail| Expected::Problem {
+        detail,
+        header: Some(("accept", "application/json")),
+    };
+    let mut steps = Vec::new();
+    for refused_type in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/jsonp",
+        "application/json, text/plain",
+        "text/json",
+        "json",
+        "",
+    ] {
+        steps.push(with(
+            &[("content-type", refused_type)],
+            415,
+            refused(NOT_JSON),
+        ));
+    }
+    steps.push(with(&[], 415, refused(NOT_JSON)));
+    steps.push(with(
+        &[JSON, ("content-type", "text/plain")],
+        415,
+        refused(NOT_JSON),
+    ));
+    steps.push(with(
+        &[JSON, ("content-encoding", "gzip")],
+        415,
+        refused(COMPRESSED),
+    ));
+    steps.push(get("/hello/Media", 404, problem(NO_USER)));
+    for json_type in [
+        "application/json",
+        "Application/JSON",
+        "application/json; charset=utf-8",
+        "application/json;charset=UTF-8",
+        "application/json ;x=y",
+    ] {
+        steps.push(with(&[("content-type", json_type)], 204, nothing()));
+    }
+    scenario("a PUT that is not JSON is 415", steps)
+}
+
+fn bodies() -> Scenario {
+    let mut steps: Vec<_> = [
+        ("", OBJECT),
+        ("{", OBJECT),
+        ("null", OBJECT),
+        ("[]", OBJECT),
+        (r#"["1990-06-20"]"#, OBJECT),
+        (r#""1990-06-20""#, OBJECT),
+        ("dateOfBirth=1990-06-20", OBJECT),
+        (r#"{"dateOfBirth":"1990-06-20"} x"#, OBJECT),
+        (r#"{"dateOfBirth":"1990-06-20"}{}"#, OBJECT),
+        (r#"{"dateOfBirth":"1990-06-20",}"#, OBJECT),
+        (r#"{'dateOfBirth':'1990-06-20'}"#, OBJECT),
+        (r#"{"dateOfBirth":"1990-06-20"} // born"#, OBJECT),
+        (r#"{"dateOfBirth":NaN}"#, OBJECT),
+        (r#"{"dateOfBirth":"\ud800"}"#, OBJECT),
+        ("\u{feff}{\"dateOfBirth\":\"1990-06-20\"}", OBJECT),
+        ("{}", MISSING),
+        (r#"{"dateofbirth":"1990-06-20"}"#, MISSING),
+        (r#"{"user":{"dateOfBirth":"1990-06-20"}}"#, MISSING),
+        (r#"{"dateOfBirth":null}"#, STRING),
+        (r#"{"dateOfBirth":19900620}"#, STRING),
+        (r#"{"dateOfBirth":true}"#, STRING),
+        (r#"{"dateOfBirth":["1990-06-20"]}"#, STRING),
+        (r#"{"dateOfBirth":{"$gt":""}}"#, STRING),
+        (
+            r#"{"dateOfBirth":"1990-06-20","dateOfBirth":"1990-06-20"}"#,
+            REPEATED,
+        ),
+        (
+            r#"{"dateOfBirth":"1990-06-20","dateOf\u0042irth":"1991-06-20"}"#,
+            REPEATED,
+        ),
+        (r#"{"x":1,"dateOfBirth":"1990-06-20","x":2}"#, REPEATED),
+    ]
+    .into_iter()
+    .map(|(body, detail)| put("/hello/Body", body, 400, problem(detail)))
+    .collect();
+    steps.push(Step {
+        body: b"{\"dateOfBirth\":\"1990-06-2\xff\"}".to_vec(),
+        ..put("/hello/Body", "", 400, problem(OBJECT))
+    });
+    steps.push(get("/hello/Body", 404, problem(NO_USER)));
+    for body in [
+        r#"{"dateOfBirth":"1990-06-20"}"#,
+        "\r\n\t { \"dateOfBirth\" : \"1990-06-20\" } \n",
+        r#"{"name":"Ada","dateOfBirth":"1990-06-20","x":[{"dateOfBirth":1},1e9,null]}"#,
+        r#"{"date\u004ffBirth":"\u0031990-06-20"}"#,
+    ] {
+        steps.push(put("/hello/Body", body, 204, nothing()));
+    }
+    scenario("a body is one JSON object with one date", steps)
+}
+
+fn sizes() -> Scenario {
+    let padded = |length: usize| format!("{:<length$}", r#"{"dateOfBirth":"1990-06-20"}"#);
+    scenario(
+        "a body has 4096 bytes at most",
+        vec![
+            put("/hello/Size", &padded(4097), 413, problem(TOO_LARGE)),
+            put("/hello/Size", &padded(60_000), 413, problem(TOO_LARGE)),
+            get("/hello/Size", 404, problem(NO_USER)),
+            put("/hello/Size", &padded(4096), 204, nothing()),
+        ],
+    )
+}
+
+fn dates(today: NaiveDate) -> Scenario {
+    let tomorrow = (today + Days::new(1)).to_string();
+    let today = today.to_string();
+    let mut steps: Vec<_> = [
+        ("", FORMAT),
+        ("1990-6-20", FORMAT),
+        ("1990-06-20 ", FORMAT),
+        (" 1990-06-20", FORMAT),
+        ("1990-06-20T00:00:00Z", FORMAT),
+        ("+1990-06-20", FORMAT),
+        ("+990-06-20", FORMAT),
+        ("-990-06-20", FORMAT),
+        ("12026-01-01", FORMAT),
+        ("90-06-20", FORMAT),
+        ("20.06.1990", FORMAT),
+        ("06/20/1990", FORMAT),
+        ("19900620", FORMAT),
+        ("1990-W25-3", FORMAT),
+        ("1990-06-2o", FORMAT),
+        ("1990‐06‐20", FORMAT),
+        ("１９９０-06-20", FORMAT),
+        ("1990-06-20\\u0000", FORMAT),
+        ("0000-01-01", NO_DAY),
+        ("1990-00-01", NO_DAY),
+        ("1990-13-01", NO_DAY),
+        ("1990-01-00", NO_DAY),
+        ("1990-06-31", NO_DAY),
+        ("1990-02-29", NO_DAY),
+        ("1900-02-29", NO_DAY),
+        (today.as_str(), NOT_PAST),
+        (tomorrow.as_str(), NOT_PAST),
+        ("9999-12-31", NOT_PAST),
+    ]
+    .into_iter()
+    .map(|(date, detail)| {
+        let body = format!(r#"{{"dateOfBirth":"{date}"}}"#);
+        put("/hello/Date", &body, 400, problem(detail))
+    })
+    .collect();
+    steps.push(get("/hello/Date", 404, problem(NO_USER)));
+    scenario("a date is a past day of the calendar, in ten bytes", steps)
+}
+
+fn scenario(name: &'static str, steps: Vec<Step>) -> Scenario {
+    Scenario { name, steps }
+}
+
+fn step(method: &'static str, target: &str, status: u16, expected: Expected) -> Step {
+    Step {
+        method,
+        target: target.to_owned(),
+        headers: Vec::new(),
+        body: Vec::new(),
+        status,
+        expected,
+    }
+}
+
+fn get(target: &str, status: u16, expected: Expected) -> Step {
+    step("GET", target, status, expected)
+}
+
+fn head(target: &str, status: u16, expected: Expected) -> Step {
+    step("HEAD", target, status, expected)
+}
+
+fn put(target: &str, body: &str, status: u16, expected: Expected) -> Step {
+    Step {
+        headers: vec![JSON],
+        body: body.as_bytes().to_vec(),
+        ..step("PUT", target, status, expected)
+    }
+}
+
+fn save(user: &str, born: &str) -> Step {
+    let body = format!(r#"{{"dateOfBirth":"{born}"}}"#);
+    put(&format!("/hello/{user}"), &body, 204, nothing())
+}
+
+fn nothing() -> Expected {
+    Expected::Nothing { allow: None }
+}
+
+fn problem(detail: &'static str) -> Expected {
+    Expected::Problem {
+        detail,
+        header: None,
+    }
+}
+
+fn greets(user: &str, days: usize) -> Expected {
+    Expected::Json(json!({"message": match days {
+        0 => format!("Hello, {user}! Happy birthday!"),
+        _ => format!("Hello, {user}! Your birthday is in {days} day(s)"),
+    }}))
+}

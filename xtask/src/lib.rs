@@ -1,0 +1,71 @@
+//! What the tasks, the tests and the benchmark share.
+//!
+//! | module | job |
+//! | --- | --- |
+//! | [`run`] | runs a program, and says in one sentence what went wrong |
+//! | [`wasm_target`] | finds or fetches a compiler for wasm32-wasip2 |
+//! | [`build`] | builds the components |
+//! | [`tools`] | finds or fetches the hosts' programs, `spin` and `wash` |
+//! | [`host`] | starts a host with a component, and ends it |
+//! | [`client`] | HTTP/1.1 over one connection, to the byte |
+//! | [`up`], [`check`], [`test`], [`bench`] | the commands of `cargo xtask` |
+
+pub mod bench;
+pub mod build;
+pub mod check;
+pub mod client;
+pub mod host;
+pub mod run;
+pub mod test;
+pub mod tools;
+pub mod up;
+pub mod wasm_target;
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
+
+/// The project's folder.
+#[must_use]
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask is a folder of the project")
+        .to_owned()
+}
+
+/// The folder for all that is built or fetched. Cargo deletes it with `cargo clean`.
+#[must_use]
+pub fn target() -> PathBuf {
+    root().join("target")
+}
+
+/// A WebAssembly host that runs the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum HostKind {
+    /// Spin, by `spin up`.
+    Spin,
+    /// wasmCloud, by `wash dev`.
+    Wasmcloud,
+}
+
+impl HostKind {
+    /// Every host there is.
+    pub const ALL: [Self; 2] = [Self::Spin, Self::Wasmcloud];
+
+    /// The artifact for this host, below [`root`].
+    #[must_use]
+    pub fn artifact(self) -> PathBuf {
+        root().join(format!("target/wasm32-wasip2/release/hello_{self}.wasm"))
+    }
+}
+
+impl fmt::Display for HostKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Spin => "spin",
+            Self::Wasmcloud => "wasmcloud",
+        })
+    }
+}

@@ -1,0 +1,49 @@
+//! `cargo xtask`: set up, build, serve, check, test and measure.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use xtask::{HostKind, bench, build, check, test, up};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "hello's tasks", version)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Set up what is missing, build, and serve until Ctrl-C
+    Up(up::Options),
+    /// Run every test, on every host there is, and sum up
+    Test,
+    /// Build the components for all hosts, or for one
+    Build {
+        /// Build for this host alone
+        #[arg(long)]
+        host: Option<HostKind>,
+    },
+    /// Formatting and lints, native and wasm
+    Check,
+    /// Measure a host that is serving
+    #[command(subcommand)]
+    Bench(bench::Bench),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().task {
+        Task::Up(options) => up::up(&options),
+        Task::Test => test::test(),
+        Task::Build { host } => build::build(host),
+        Task::Check => check::check(),
+        Task::Bench(bench) => bench.run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

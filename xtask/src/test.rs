@@ -1,0 +1,187 @@
+//! `cargo xtask test`: every test, on every host there is, and one summary.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{HostKind, build, root, run::announce, tools};
+
+/// What `tests/hosts.rs` reads: the host to test.
+pub const HOST_VARIABLE: &str = "HELLO_HOST";
+
+/// What `tests/hosts.rs` reads: the host's program.
+pub const PROGRAM_VARIABLE: &str = "HELLO_HOST_PROGRAM";
+
+/// A part of the run.
+struct Part {
+    name: String,
+    outcome: Outcome,
+}
+
+enum Outcome {
+    Ran { counts: Counts, took: Duration },
+    Skipped { why: String },
+}
+
+/// As the test runners count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    passed: u32,
+    failed: u32,
+}
+
+/// Runs everything.
+///
+/// # Errors
+///
+/// If a test failed, or a part ran none.
+pub fn test() -> Result<()> {
+    let wash = tools::find_or_fetch(HostKind::Wasmcloud)?;
+    build::build(None)?;
+
+    let mut parts = vec![run_part("native", Command::new("cargo").arg("test"))?];
+    parts.push(run_host(HostKind::Wasmcloud, &wash)?);
+    parts.push(match tools::find(HostKind::Spin)? {
+        Some(spin) => run_host(HostKind::Spin, &spin)?,
+        None => Part {
+            name: HostKind::Spin.to_string(),
+            outcome: Outcome::Skipped {
+                why: "there is no `spin` on PATH: install it from https://spinframework.dev"
+                    .to_owned(),
+            },
+        },
+    });
+    summarise(&parts)
+}
+
+fn run_host(kind: HostKind, program: &PathBuf) -> Result<Part> {
+    run_part(
+        &format!("{kind} ({})", tools::version(program)),
+        Command::new("cargo")
+            .args(["test", "--package", "hello", "--test", "hosts"])
+            .env(HOST_VARIABLE, kind.to_string())
+            .env(PROGRAM_VARIABLE, program),
+    )
+}
+
+fn run_part(name: &str, cargo: &mut Command) -> Result<Part> {
+    announce(&format!("testing: {name}"));
+    let started = Instant::now();
+    let mut child = cargo
+        .args(["--locked", "--no-fail-fast"])
+        .current_dir(root())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("`cargo` does not start")?;
+    let stdout = child.stdout.take().context("stdout is piped")?;
+    let mut counts = Counts::default();
+    for line in BufReader::new(stdout).lines() {
+        let line = line?;
+        println!("{line}");
+        let (passed, failed) = counts_of(&line);
+        counts.passed += passed;
+        counts.failed += failed;
+    }
+    // A test that does not compile, or a runner that dies, prints no line to count.
+    let status = child.wait()?;
+    if !status.success() && counts.failed == 0 {
+        counts.failed = 1;
+    }
+    Ok(Part {
+        name: name.to_owned(),
+        outcome: Outcome::Ran {
+            counts,
+            took: started.elapsed(),
+        },
+    })
+}
+
+/// The numbers in `test result: ok. 3 passed; 0 failed; 0 ignored; …`.
+fn counts_of(line: &str) -> (u32, u32) {
+    let Some(result) = line.strip_prefix("test result: ") else {
+        return (0, 0);
+    };
+    let before = |what: &str| {
+        let words: Vec<&str> = result.split([' ', ';', '.']).collect();
+        words
+            .windows(2)
+            .find(|pair| pair[1] == what)
+            .and_then(|pair| pair[0].parse().ok())
+            .unwrap_or(0)
+    };
+    (before("passed"), before("failed"))
+}
+
+fn summarise(parts: &[Part]) -> Result<()> {
+    let mut total = Counts::default();
+    let mut skipped = 0;
+    let mut empty = Vec::new();
+    println!("\n==> summary");
+    for Part { name, outcome } in parts {
+        match outcome {
+            Outcome::Ran { counts, took } => {
+                println!(
+                    "{name}: {} passed, {} failed, in {} s",
+                    counts.passed,
+                    counts.failed,
+                    took.as_secs()
+                );
+                total.passed += counts.passed;
+                total.failed += counts.failed;
+                if counts.passed + counts.failed == 0 {
+                    empty.push(name.as_str());
+                }
+            }
+            Outcome::Skipped { why } => {
+                println!("{name}: SKIPPED, {why}");
+                skipped += 1;
+            }
+        }
+    }
+    println!(
+        "{} passed, {} failed, {skipped} skipped",
+        total.passed, total.failed
+    );
+    if !empty.is_empty() {
+        bail!("no test ran in: {}", empty.join(", "));
+    }
+    if total.failed > 0 {
+        bail!("{} failed", total.failed);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_what_the_runner_says() {
+        let line = "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s";
+        assert_eq!(counts_of(line), (12, 3));
+        assert_eq!(counts_of("test result of mine: 12 passed"), (0, 0));
+    }
+
+    fn part(passed: u32, failed: u32) -> Part {
+        Part {
+            name: "native".to_owned(),
+            outcome: Outcome::Ran {
+                counts: Counts { passed, failed },
+                took: Duration::ZERO,
+            },
+        }
+    }
+
+    #[test]
+    fn a_failure_or_an_empty_part_fails_the_run() {
+        assert!(summarise(&[part(3, 0)]).is_ok());
+        assert!(summarise(&[part(3, 0), part(3, 1)]).is_err());
+        assert!(summarise(&[part(3, 0), part(0, 0)]).is_err());
+    }
+}
