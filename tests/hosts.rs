@@ -135,7 +135,7 @@ impl Column {
                 unknown_store,
             ),
             self.trial(
-                "a store that is not there is 503, and never 404",
+                "a store that does not open is 503, and never 404",
                 unreachable_store,
             ),
             self.trial("a body of 10 GB is refused unread", move |_| {
@@ -334,16 +334,13 @@ fn unknown_store(column: Column) -> Result<(), Failed> {
 }
 
 fn unreachable_store(column: Column) -> Result<(), Failed> {
+    // What stands where the store should be is of the wrong kind: a folder for Spin's SQLite
+    // file, a file for wasmCloud's folder. (Permissions would not stop root.)
     let folder = TempDir::new()?;
     match column.kind {
-        HostKind::Spin => fs::write(
-            folder.path().join("runtime-config.toml"),
-            format!(
-                "[key_value_store.default]\ntype = \"redis\"\nurl = \"redis://127.0.0.1:{}\"\n",
-                free_port()?
-            ),
-        )?,
-        // A file where the folder of the bucket should be.
+        HostKind::Spin => {
+            fs::create_dir_all(folder.path().join(".spin/sqlite_key_value.db"))?;
+        }
         HostKind::Wasmcloud => {
             fs::create_dir_all(folder.path().join(".wash/data"))?;
             fs::write(folder.path().join(".wash/data/default"), "")?;

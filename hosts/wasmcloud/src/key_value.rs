@@ -13,10 +13,15 @@ pub struct KeyValueStore;
 
 impl UserStore for KeyValueStore {
     async fn birthday_of(&self, username: &Username) -> Result<Option<DateOfBirth>, StoreError> {
-        let value = bucket()?
-            .get(&key_value::key(username))
-            .map_err(unavailable)?;
-        value.as_deref().map(key_value::decode).transpose()
+        let (bucket, key) = (bucket()?, key_value::key(username));
+        for _ in 0..3 {
+            match bucket.get(&key).map_err(unavailable)? {
+                // `wash dev` empties a file before it writes it: a save is under way.
+                Some(value) if value.is_empty() => {}
+                value => return value.as_deref().map(key_value::decode).transpose(),
+            }
+        }
+        Err(StoreError::Corrupt)
     }
 
     async fn save(&self, username: &Username, born: DateOfBirth) -> Result<(), StoreError> {
