@@ -88,6 +88,19 @@ pub fn free_port() -> Result<u16> {
     Ok(listener.local_addr()?.port())
 }
 
+/// Refuses a port that something listens on.
+///
+/// # Errors
+///
+/// One sentence.
+pub fn require_free(port: u16) -> Result<()> {
+    ensure!(
+        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok(),
+        "port {port} of 127.0.0.1 is taken: end what listens there, or choose another --port"
+    );
+    Ok(())
+}
+
 impl Host {
     /// Starts `program`, the host of `kind`, with the shipped configuration, and waits until
     /// it answers.
@@ -97,10 +110,7 @@ impl Host {
     /// One sentence: the port is taken, the component is not built, the host ended or does
     /// not answer.
     pub fn start(kind: HostKind, program: &Path, port: u16, setup: Setup) -> Result<Self> {
-        ensure!(
-            TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok(),
-            "port {port} of 127.0.0.1 is taken: end what listens there, or choose another --port"
-        );
+        require_free(port)?;
         ensure!(
             kind.artifact().exists(),
             "the component for {kind} is not built: run `cargo xtask build`"
@@ -187,7 +197,8 @@ impl Host {
                     START_TIMEOUT.as_secs()
                 );
             }
-            thread::sleep(Duration::from_millis(20));
+            // Not faster: until it is ready, wash logs every request as a failure.
+            thread::sleep(Duration::from_millis(100));
         }
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::{
     HostKind, build,
-    host::{Host, Setup, end_hosts_on_signal},
+    host::{Host, Setup, end_hosts_on_signal, require_free},
     root,
     run::announce,
     tools,
@@ -30,6 +30,7 @@ pub struct Options {
 /// One sentence that says what is missing or taken.
 pub fn up(options: &Options) -> Result<()> {
     end_hosts_on_signal()?;
+    require_free(options.port)?;
     let (kind, program) = choose(options.host)?;
     build::build(Some(kind))?;
     let version = tools::version(&program);
