@@ -3,38 +3,23 @@
 use std::{
     fs,
     net::{Ipv4Addr, TcpListener},
-    os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
-    sync::{
-        Mutex, MutexGuard,
-        atomic::{AtomicBool, Ordering},
-    },
+    process::{Command, ExitStatus},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use rustix::process::{
-    Pid, Signal, WaitOptions, kill_process_group, test_kill_process_group, waitpid,
-};
 
-use crate::{HostKind, client::Connection, root, target};
+use crate::{HostKind, client::Connection, process::Process, root, target};
 
 /// How long a host may take until it serves.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a host may take to end by itself.
-const STOP_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The process groups to end when this process is told to.
-static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
-
 /// A host process that serves, with all that it has started. Dropping it ends them.
 #[derive(Debug)]
 pub struct Host {
-    process: Child,
-    group: Pid,
+    process: Process,
     /// The port that it serves on, of the loopback address.
     pub port: u16,
 }
@@ -49,33 +34,6 @@ pub struct Setup<'a> {
     pub log: Option<&'a Path>,
     /// Another value for the variable `store`.
     pub store: Option<&'a str>,
-}
-
-/// Whether a signal has come.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-
-/// Ends all hosts of this process when it gets SIGINT, SIGTERM or SIGHUP, and then exits.
-///
-/// # Errors
-///
-/// If it is called twice.
-pub fn end_hosts_on_signal() -> Result<()> {
-    ctrlc::set_handler(|| {
-        INTERRUPTED.store(true, Ordering::SeqCst);
-        for group in running().drain(..) {
-            end_group(group, || {
-                !matches!(waitpid(Some(group), WaitOptions::NOHANG), Ok(None))
-            });
-        }
-        std::process::exit(130);
-    })
-    .context("cannot listen for Ctrl-C")
-}
-
-fn running() -> MutexGuard<'static, Vec<Pid>> {
-    RUNNING
-        .lock()
-        .expect("no thread panics while it holds this")
 }
 
 /// A port that nothing listens on.
@@ -119,25 +77,8 @@ impl Host {
             HostKind::Spin => spin(program, port, &setup)?,
             HostKind::Wasmcloud => wash(program, port, &setup)?,
         };
-        if let Some(log) = setup.log {
-            let log = fs::File::options().create(true).append(true).open(log)?;
-            command.stdout(log.try_clone()?).stderr(log);
-        } else {
-            command.stdout(std::io::stderr());
-        }
-        let process = command
-            .stdin(Stdio::null())
-            // A group of its own: Ctrl-C is for this process, which then ends the host.
-            .process_group(0)
-            .spawn()
-            .with_context(|| format!("cannot start {}", program.display()))?;
-        let group = Pid::from_child(&process);
-        running().push(group);
-        let mut host = Self {
-            process,
-            group,
-            port,
-        };
+        let process = Process::start(&mut command, setup.log)?;
+        let mut host = Self { process, port };
         host.wait_until_ready(setup.log)
             .with_context(|| format!("{kind} does not serve"))?;
         Ok(host)
@@ -158,22 +99,22 @@ impl Host {
     ///
     /// Those of waiting.
     pub fn wait(&mut self) -> Result<ExitStatus> {
-        let status = self.process.wait()?;
-        while INTERRUPTED.load(Ordering::SeqCst) {
-            thread::park(); // the signal's handler exits
-        }
-        Ok(status)
+        self.process.wait()
     }
 
-    /// The process that was started and all that it has started, gone without a warning.
+    /// The number of the host's process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Ends the host without a warning.
     ///
     /// # Errors
     ///
-    /// If there is nothing left to kill.
-    pub fn kill(mut self) -> Result<()> {
-        kill_process_group(self.group, Signal::KILL).context("the host has ended already")?;
-        self.process.wait()?;
-        Ok(())
+    /// If it has ended already.
+    pub fn kill(self) -> Result<()> {
+        self.process.kill()
     }
 
     fn wait_until_ready(&mut self, log: Option<&Path>) -> Result<()> {
@@ -201,30 +142,6 @@ impl Host {
             thread::sleep(Duration::from_millis(100));
         }
     }
-}
-
-impl Drop for Host {
-    fn drop(&mut self) {
-        running().retain(|group| *group != self.group);
-        end_group(self.group, || {
-            self.process.try_wait().is_ok_and(|status| status.is_some())
-        });
-        let _ = self.process.wait();
-    }
-}
-
-/// Asks the group to end, waits until `has_ended`, and ends what is left.
-fn end_group(group: Pid, mut has_ended: impl FnMut() -> bool) {
-    let asked = Instant::now();
-    if kill_process_group(group, Signal::TERM).is_ok() {
-        while asked.elapsed() < STOP_TIMEOUT
-            && !has_ended()
-            && test_kill_process_group(group).is_ok()
-        {
-            thread::sleep(Duration::from_millis(20));
-        }
-    }
-    let _ = kill_process_group(group, Signal::KILL);
 }
 
 fn spin(program: &Path, port: u16, setup: &Setup) -> Result<Command> {

@@ -6,6 +6,7 @@
 //! | [`wasm_target`] | finds or fetches a compiler for wasm32-wasip2 |
 //! | [`build`] | builds the components |
 //! | [`tools`] | finds or fetches the hosts' programs, `spin` and `wash` |
+//! | [`process`] | a process with all that it starts, and their end |
 //! | [`host`] | starts a host with a component, and ends it |
 //! | [`client`] | HTTP/1.1 over one connection, to the byte |
 //! | [`up`], [`check`], [`test`], [`bench`] | the commands of `cargo xtask` |
@@ -15,6 +16,7 @@ pub mod build;
 pub mod check;
 pub mod client;
 pub mod host;
+pub mod process;
 pub mod run;
 pub mod test;
 pub mod tools;

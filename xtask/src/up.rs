@@ -6,7 +6,8 @@ use anyhow::{Result, bail};
 
 use crate::{
     HostKind, build,
-    host::{Host, Setup, end_hosts_on_signal, require_free},
+    host::{Host, Setup, require_free},
+    process::end_all_on_signal,
     root,
     run::announce,
     tools,
@@ -29,7 +30,7 @@ pub struct Options {
 ///
 /// One sentence that says what is missing or taken.
 pub fn up(options: &Options) -> Result<()> {
-    end_hosts_on_signal()?;
+    end_all_on_signal()?;
     require_free(options.port)?;
     let (kind, program) = choose(options.host)?;
     build::build(Some(kind))?;
