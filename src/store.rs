@@ -3,6 +3,7 @@
 pub mod configured;
 pub mod key_value;
 pub mod memory;
+pub mod postgres;
 
 use std::fmt;
 

@@ -8,6 +8,8 @@ use crate::{birthday::DateOfBirth, username::Username};
 pub enum Binding {
     /// `key-value`: the host's key-value interface, label or bucket `default`.
     KeyValue,
+    /// `postgres`: the host's Postgres interface, table `users`.
+    Postgres,
 }
 
 impl Binding {
@@ -19,9 +21,41 @@ impl Binding {
     pub fn parse(name: &str) -> Result<Self, StoreError> {
         match name {
             "key-value" => Ok(Self::KeyValue),
+            "postgres" => Ok(Self::Postgres),
             _ => Err(StoreError::Misconfigured(
-                "the variable `store` must be \"key-value\"".to_owned(),
+                "the variable `store` must be \"key-value\" or \"postgres\"".to_owned(),
             )),
+        }
+    }
+}
+
+/// The store that the configuration names.
+pub enum Store<K, P> {
+    /// That of [`Binding::KeyValue`].
+    KeyValue(K),
+    /// That of [`Binding::Postgres`].
+    Postgres(P),
+}
+
+impl<K: UserStore, P: UserStore> UserStore for Store<K, P> {
+    async fn birthday_of(&self, username: &Username) -> Result<Option<DateOfBirth>, StoreError> {
+        match self {
+            Self::KeyValue(store) => store.birthday_of(username).await,
+            Self::Postgres(store) => store.birthday_of(username).await,
+        }
+    }
+
+    async fn save(&self, username: &Username, born: DateOfBirth) -> Result<(), StoreError> {
+        match self {
+            Self::KeyValue(store) => store.save(username, born).await,
+            Self::Postgres(store) => store.save(username, born).await,
+        }
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        match self {
+            Self::KeyValue(store) => store.ping().await,
+            Self::Postgres(store) => store.ping().await,
         }
     }
 }
@@ -50,11 +84,13 @@ mod tests {
     #[test]
     fn an_unknown_store_is_an_error_and_never_another_store() {
         assert_eq!(Binding::parse("key-value"), Ok(Binding::KeyValue));
-        for name in ["", "Key-Value", "key-value ", "memory"] {
+        assert_eq!(Binding::parse("postgres"), Ok(Binding::Postgres));
+        for name in ["", "Postgres", "Key-Value", "key-value ", "memory"] {
             let error = Binding::parse(name).expect_err(name);
             assert_eq!(
                 error.to_string(),
-                "the store is misconfigured: the variable `store` must be \"key-value\""
+                "the store is misconfigured: \
+                 the variable `store` must be \"key-value\" or \"postgres\""
             );
         }
     }

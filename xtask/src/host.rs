@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{HostKind, client::Connection, process::Process, root, target};
+use crate::{HostKind, client::Connection, postgres::Address, process::Process, root, target};
 
 /// How long a host may take until it serves.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -32,8 +32,19 @@ pub struct Setup<'a> {
     pub data: &'a Path,
     /// The file that takes the host's output, or `None` for this process's stderr.
     pub log: Option<&'a Path>,
-    /// Another value for the variable `store`.
-    pub store: Option<&'a str>,
+    /// Which store keeps the users.
+    pub store: Store<'a>,
+}
+
+/// A store, as the host's configuration names it.
+#[derive(Clone, Copy, Debug)]
+pub enum Store<'a> {
+    /// The one that the shipped configuration names.
+    Shipped,
+    /// Postgres at this address.
+    Postgres(&'a Address),
+    /// Whatever name it is, with no other setting.
+    Named(&'a str),
 }
 
 /// A port that nothing listens on.
@@ -161,8 +172,25 @@ fn spin(program: &Path, port: u16, setup: &Setup) -> Result<Command> {
         .arg(config)
         .arg("--state-dir")
         .arg(setup.data.join(".spin"));
-    if let Some(store) = setup.store {
-        command.env("SPIN_VARIABLE_STORE", store);
+    match setup.store {
+        Store::Shipped => {}
+        Store::Named(name) => {
+            command.env("SPIN_VARIABLE_STORE", name);
+        }
+        Store::Postgres(address) => {
+            let port = address.port.to_string();
+            for (variable, value) in [
+                ("STORE", "postgres"),
+                ("POSTGRES_HOST", &address.host),
+                ("POSTGRES_PORT", &port),
+                ("POSTGRES_DATABASE", &address.database),
+                ("POSTGRES_USER", &address.user),
+                ("POSTGRES_PASSWORD", &address.password),
+                ("POSTGRES_SSLMODE", &address.sslmode),
+            ] {
+                command.env(format!("SPIN_VARIABLE_{variable}"), value);
+            }
+        }
     }
     Ok(command)
 }
@@ -177,8 +205,27 @@ fn wash(program: &Path, port: u16, setup: &Setup) -> Result<Command> {
         ("address", format!("127.0.0.1:{port}")),
         ("wasi_keyvalue_path", quoted(&setup.data.join(".wash/data"))),
     ];
-    if let Some(store) = setup.store {
-        values.push(("store", store.to_owned()));
+    match setup.store {
+        Store::Shipped => {}
+        Store::Named(name) => values.push(("store", name.to_owned())),
+        Store::Postgres(address) => {
+            let Address {
+                host,
+                port,
+                database,
+                user,
+                password,
+                sslmode,
+            } = address;
+            values.push(("store", "postgres".to_owned()));
+            values.push(("database", database.clone()));
+            values.push((
+                "postgres_url",
+                format!(
+                    "postgres://{user}:{password}@{host}:{port}?sslmode={sslmode}&connect_timeout=2"
+                ),
+            ));
+        }
     }
     for (key, value) in values {
         config = with_value(&config, key, &value)

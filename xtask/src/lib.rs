@@ -7,6 +7,7 @@
 //! | [`build`] | builds the components |
 //! | [`tools`] | finds or fetches the hosts' programs, `spin` and `wash` |
 //! | [`process`] | a process with all that it starts, and their end |
+//! | [`postgres`] | a real Postgres of one's own, and the migrations |
 //! | [`host`] | starts a host with a component, and ends it |
 //! | [`client`] | HTTP/1.1 over one connection, to the byte |
 //! | [`up`], [`check`], [`test`], [`bench`] | the commands of `cargo xtask` |
@@ -16,6 +17,7 @@ pub mod build;
 pub mod check;
 pub mod client;
 pub mod host;
+pub mod postgres;
 pub mod process;
 pub mod run;
 pub mod test;

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::{
     HostKind, build,
-    host::{Host, Setup, require_free},
+    host::{Host, Setup, Store, require_free},
     process::end_all_on_signal,
     root,
     run::announce,
@@ -39,7 +39,7 @@ pub fn up(options: &Options) -> Result<()> {
     let setup = Setup {
         data: &root(),
         log: None,
-        store: None,
+        store: Store::Shipped,
     };
     let mut host = Host::start(kind, &program, options.port, setup)?;
     announce(&format!(

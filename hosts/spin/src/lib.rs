@@ -1,5 +1,6 @@
-//! hello on Spin: the application variable `store` says which store keeps the users, and the
-//! runtime configuration says what backs the key-value label `default`.
+//! hello on Spin: the application variable `store` says which store keeps the users. What backs
+//! the key-value label `default` is in the runtime configuration, and where Postgres is, in the
+//! variables `postgres_…`.
 
 #![cfg(target_family = "wasm")]
 #![allow(
@@ -8,10 +9,11 @@
 )]
 
 mod key_value;
+mod postgres;
 
 use hello::store::{
     StoreError,
-    configured::{Binding, Configured},
+    configured::{Binding, Configured, Store},
 };
 use spin_sdk::variables;
 use wasip2::{
@@ -20,6 +22,7 @@ use wasip2::{
 };
 
 use key_value::KeyValueStore;
+use postgres::PostgresStore;
 
 struct Component;
 
@@ -31,10 +34,11 @@ impl Guest for Component {
 
 wasip2::http::proxy::export!(Component);
 
-fn store() -> Result<KeyValueStore, StoreError> {
+fn store() -> Result<Store<KeyValueStore, PostgresStore>, StoreError> {
     let name = variables::get("store")
         .map_err(|error| StoreError::Misconfigured(format!("the variable `store`: {error}")))?;
     match Binding::parse(&name)? {
-        Binding::KeyValue => Ok(KeyValueStore),
+        Binding::KeyValue => Ok(Store::KeyValue(KeyValueStore)),
+        Binding::Postgres => PostgresStore::from_variables().map(Store::Postgres),
     }
 }

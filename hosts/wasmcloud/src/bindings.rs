@@ -9,3 +9,4 @@ wit_bindgen::generate!({
 });
 
 pub use wasi::{config, keyvalue};
+pub use wasmcloud::postgres;

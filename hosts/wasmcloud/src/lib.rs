@@ -1,5 +1,5 @@
 //! hello on wasmCloud: the configuration value `store` says which store keeps the users, and
-//! the host says what backs `wasi:keyvalue`.
+//! the host says what backs `wasi:keyvalue` and `wasmcloud:postgres`.
 
 #![cfg(target_family = "wasm")]
 #![allow(
@@ -9,10 +9,11 @@
 
 mod bindings;
 mod key_value;
+mod postgres;
 
 use hello::store::{
     StoreError,
-    configured::{Binding, Configured},
+    configured::{Binding, Configured, Store},
 };
 use wasip2::{
     exports::http::incoming_handler::Guest,
@@ -21,6 +22,7 @@ use wasip2::{
 
 use bindings::config::store as config;
 use key_value::KeyValueStore;
+use postgres::PostgresStore;
 
 struct Component;
 
@@ -32,10 +34,11 @@ impl Guest for Component {
 
 wasip2::http::proxy::export!(Component);
 
-fn store() -> Result<KeyValueStore, StoreError> {
+fn store() -> Result<Store<KeyValueStore, PostgresStore>, StoreError> {
     let name = config::get("store")
         .map_err(|error| StoreError::Misconfigured(format!("the variable `store`: {error:?}")))?;
     match Binding::parse(name.as_deref().unwrap_or("key-value"))? {
-        Binding::KeyValue => Ok(KeyValueStore),
+        Binding::KeyValue => Ok(Store::KeyValue(KeyValueStore)),
+        Binding::Postgres => Ok(Store::Postgres(PostgresStore)),
     }
 }

@@ -1,0 +1,112 @@
+//! Users in Postgres, over the pool that Spin keeps for an address.
+
+use std::fmt::Write;
+
+use hello::{
+    birthday::DateOfBirth,
+    store::{
+        StoreError, UserStore,
+        postgres::{PING, SELECT, UPSERT},
+    },
+    username::Username,
+};
+use spin_sdk::{
+    pg4::{Connection, DbValue, ParameterValue, PgError, QueryError},
+    variables,
+};
+
+/// What stands in spin.toml for a host that nobody has named: Spin refuses an empty one.
+const NO_HOST: &str = "postgres.invalid";
+
+/// A database, by its connection string.
+pub struct PostgresStore {
+    address: String,
+}
+
+impl PostgresStore {
+    /// Takes the address from the application's variables.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Misconfigured`], with the name of the variable that is wrong.
+    pub fn from_variables() -> Result<Self, StoreError> {
+        // The server's answer is bounded by the role's statement_timeout, see migrations/.
+        let mut address = String::from("connect_timeout=2 tcp_user_timeout=4");
+        for (variable, keyword) in [
+            ("postgres_host", "host"),
+            ("postgres_port", "port"),
+            ("postgres_database", "dbname"),
+            ("postgres_user", "user"),
+            ("postgres_password", "password"),
+            ("postgres_sslmode", "sslmode"),
+        ] {
+            let value = variables::get(variable).unwrap_or_default();
+            if value.is_empty() || value == NO_HOST {
+                return Err(StoreError::Misconfigured(format!(
+                    "the variable `{variable}` is not set"
+                )));
+            }
+            let value = value.replace('\\', "\\\\").replace('\'', "\\'");
+            let _ = write!(address, " {keyword}='{value}'");
+        }
+        Ok(Self { address })
+    }
+
+    fn open(&self) -> Result<Connection, StoreError> {
+        Connection::open(&self.address).map_err(unavailable)
+    }
+}
+
+impl UserStore for PostgresStore {
+    async fn birthday_of(&self, username: &Username) -> Result<Option<DateOfBirth>, StoreError> {
+        let found = self
+            .open()?
+            .query(SELECT, &[text(username)])
+            .map_err(unavailable)?;
+        let Some(row) = found.rows.first() else {
+            return Ok(None);
+        };
+        match row.as_slice() {
+            [DbValue::Date((year, month, day))] => {
+                DateOfBirth::from_ymd(*year, (*month).into(), (*day).into())
+                    .map(Some)
+                    .ok_or(StoreError::Corrupt)
+            }
+            _ => Err(StoreError::Corrupt),
+        }
+    }
+
+    async fn save(&self, username: &Username, born: DateOfBirth) -> Result<(), StoreError> {
+        let (year, month, day) = born.ymd();
+        let date = |part: u32| u8::try_from(part).map_err(|_| StoreError::Corrupt);
+        let born = ParameterValue::Date((year, date(month)?, date(day)?));
+        self.open()?
+            .execute(UPSERT, &[text(username), born])
+            .map(drop)
+            .map_err(unavailable)
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.open()?.query(PING, &[]).map(drop).map_err(unavailable)
+    }
+}
+
+fn text(username: &Username) -> ParameterValue {
+    ParameterValue::Str(username.to_string())
+}
+
+fn unavailable(error: PgError) -> StoreError {
+    let why = match error {
+        // The other members hold values, such as the key of a row.
+        PgError::QueryFailed(QueryError::DbError(error)) => {
+            format!("{}: {}", error.code, error.message)
+        }
+        PgError::QueryFailed(QueryError::Text(why))
+        | PgError::ConnectionFailed(why)
+        | PgError::BadParameter(why)
+        | PgError::ValueConversionFailed(why)
+        | PgError::Other(why) => why,
+    };
+    // Spin prints a chain of causes over several lines.
+    StoreError::Unavailable(why.split_whitespace().collect::<Vec<_>>().join(" "))
+}
