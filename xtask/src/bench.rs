@@ -1,4 +1,10 @@
-//! `cargo xtask bench`: measures a host that is serving.
+//! `cargo xtask bench`: measures a host that is serving, or hello beside its peer.
+
+mod compare;
+mod load;
+mod peer;
+mod report;
+mod usage;
 
 use std::time::{Duration, Instant};
 
@@ -21,6 +27,8 @@ pub enum Bench {
         #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         requests: u32,
     },
+    /// hello beside a FastAPI peer: throughput, latency, memory, processor time, sizes
+    Compare(compare::Options),
 }
 
 impl Bench {
@@ -28,10 +36,11 @@ impl Bench {
     ///
     /// # Errors
     ///
-    /// If the service does not answer as it should.
+    /// If something is missing, or a service does not answer as it should.
     pub fn run(&self) -> Result<()> {
-        match *self {
-            Self::Latency { port, requests } => latency(port, requests),
+        match self {
+            Self::Latency { port, requests } => latency(*port, *requests),
+            Self::Compare(options) => compare::compare(options),
         }
     }
 }
