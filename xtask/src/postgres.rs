@@ -300,6 +300,8 @@ fn psql(url: &str) -> Result<Command> {
     let mut command = Command::new("psql");
     command
         .args(["--no-psqlrc", "--no-password", "--set", "ON_ERROR_STOP=1"])
+        // One line for an error, and no DETAIL: that repeats what is in a row.
+        .args(["--set", "VERBOSITY=terse"])
         .env("PGHOST", address.host)
         .env("PGPORT", address.port.to_string())
         .env("PGDATABASE", address.database)
@@ -362,7 +364,12 @@ fn as_server(program: &Path) -> Command {
     command
 }
 
-fn give_to_server(path: &Path) -> Result<()> {
+/// Lets the server's account own `path`, where this process may do that.
+///
+/// # Errors
+///
+/// Those of the file system.
+pub fn give_to_server(path: &Path) -> Result<()> {
     if let Some((user, group)) = server_account() {
         chown(path, Some(user), Some(group))?;
     }

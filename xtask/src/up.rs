@@ -40,6 +40,7 @@ pub fn up(options: &Options) -> Result<()> {
         data: &root(),
         log: None,
         store: Store::Shipped,
+        root_certificate: None,
     };
     let mut host = Host::start(kind, &program, options.port, setup)?;
     announce(&format!(
