@@ -34,6 +34,8 @@ pub struct Setup<'a> {
     pub log: Option<&'a Path>,
     /// Which store keeps the users.
     pub store: Store<'a>,
+    /// A certificate authority to trust beside the machine's own, as a PEM file.
+    pub root_certificate: Option<&'a Path>,
 }
 
 /// A store, as the host's configuration names it.
@@ -88,6 +90,9 @@ impl Host {
             HostKind::Spin => spin(program, port, &setup)?,
             HostKind::Wasmcloud => wash(program, port, &setup)?,
         };
+        if let Some(file) = setup.root_certificate {
+            command.env("SSL_CERT_FILE", file);
+        }
         let process = Process::start(&mut command, setup.log)?;
         let mut host = Self { process, port };
         host.wait_until_ready(setup.log)
@@ -236,7 +241,8 @@ fn wash(program: &Path, port: u16, setup: &Setup) -> Result<Command> {
     fs::write(folder.join(".wash/config.yaml"), config)?;
     let mut command = Command::new(program);
     command
-        .args(["dev", "--non-interactive"])
+        // At `info`, wash writes the path of a request into its warnings: that has a username.
+        .args(["dev", "--non-interactive", "--log-level", "warn"])
         .current_dir(folder);
     Ok(command)
 }

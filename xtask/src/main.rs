@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{HostKind, bench, build, check, test, up};
+use xtask::{HostKind, bench, build, check, postgres, test, up};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "hello's tasks", version)]
@@ -26,6 +26,12 @@ enum Task {
     },
     /// Formatting and lints, native and wasm
     Check,
+    /// Apply the migrations to a Postgres
+    Migrate {
+        /// postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=MODE, of a role that owns the database
+        #[arg(long, env = "HELLO_MIGRATE_URL", hide_env_values = true)]
+        url: String,
+    },
     /// Measure a host that is serving
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -37,6 +43,7 @@ fn main() -> ExitCode {
         Task::Test => test::test(),
         Task::Build { host } => build::build(host),
         Task::Check => check::check(),
+        Task::Migrate { url } => postgres::migrate(&url),
         Task::Bench(bench) => bench.run(),
     };
     match outcome {

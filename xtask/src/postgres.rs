@@ -2,7 +2,11 @@
 
 use std::{
     fs,
-    os::unix::{fs::chown, process::CommandExt},
+    io::Write,
+    os::unix::{
+        fs::{OpenOptionsExt, chown},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -10,6 +14,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use rustix::process::Signal;
 
 use crate::{
     host::free_port,
@@ -112,7 +117,8 @@ impl Address {
 }
 
 impl Postgres {
-    /// Makes a cluster in the fresh `folder`, starts a server on it, and applies the migrations.
+    /// Starts a server on the cluster in `folder`, which is made if there is none, and applies
+    /// the migrations.
     ///
     /// # Errors
     ///
@@ -128,30 +134,10 @@ impl Postgres {
     /// As [`Postgres::start`].
     pub fn start_with(folder: &Path, settings: &[String]) -> Result<Self> {
         let programs = find_or_install()?;
-        let password = read(
-            "make a password",
-            Command::new("python3").args(["-c", "import secrets; print(secrets.token_hex(16))"]),
-        )?
-        .trim()
-        .to_owned();
-        let data = folder.join("data");
-        fs::create_dir_all(&data)?;
-        let secret = folder.join("secret");
-        fs::write(&secret, &password)?;
-        for path in [folder, &data, &secret] {
-            give_to_server(path)?;
+        if !folder.join("data/PG_VERSION").exists() {
+            make_cluster(&programs, folder)?;
         }
-        let mut initdb = as_server(&programs.join("initdb"));
-        read(
-            "make a Postgres cluster",
-            initdb
-                .args(["--auth", "scram-sha-256", "--username", OWNER])
-                .args(["--encoding", "UTF8", "--locale", "C"])
-                .arg("--pwfile")
-                .arg(&secret)
-                .arg("--pgdata")
-                .arg(&data),
-        )?;
+        let password = fs::read_to_string(folder.join("secret"))?;
         let mut server = Self {
             server: None,
             programs,
@@ -160,7 +146,10 @@ impl Postgres {
             password,
         };
         server.run(settings)?;
-        server.psql_of("postgres", &format!("CREATE DATABASE {DATABASE}"))?;
+        let count = format!("SELECT count(*) FROM pg_database WHERE datname = '{DATABASE}'");
+        if server.psql_of("postgres", &count)?.trim() == "0" {
+            server.psql_of("postgres", &format!("CREATE DATABASE {DATABASE}"))?;
+        }
         migrate(&server.owner().url())?;
         let password = &server.password;
         server.psql(&format!("ALTER ROLE {SERVICE} PASSWORD '{password}'"))?;
@@ -187,7 +176,8 @@ impl Postgres {
             for setting in settings {
                 command.args(["-c", setting]);
             }
-            let mut server = Process::start(&mut command, Some(&log))?;
+            // SIGINT is Postgres's fast shutdown: SIGTERM's would wait for the clients.
+            let mut server = Process::start_ended_by(Signal::INT, &mut command, Some(&log))?;
             while server.try_wait()?.is_none() {
                 if self.psql_of("postgres", "SELECT 1").is_ok() {
                     self.server = Some(server);
@@ -300,6 +290,8 @@ fn psql(url: &str) -> Result<Command> {
     let mut command = Command::new("psql");
     command
         .args(["--no-psqlrc", "--no-password", "--set", "ON_ERROR_STOP=1"])
+        // One line for an error, and no DETAIL: that repeats what is in a row.
+        .args(["--set", "VERBOSITY=terse"])
         .env("PGHOST", address.host)
         .env("PGPORT", address.port.to_string())
         .env("PGDATABASE", address.database)
@@ -308,6 +300,41 @@ fn psql(url: &str) -> Result<Command> {
         .env("PGSSLMODE", address.sslmode)
         .env("PGCONNECT_TIMEOUT", "5");
     Ok(command)
+}
+
+/// Makes a cluster in `folder`, whose owner has the password in the file `secret`.
+fn make_cluster(programs: &Path, folder: &Path) -> Result<()> {
+    let password = read(
+        "make a password",
+        Command::new("python3").args(["-c", "import secrets; print(secrets.token_hex(16))"]),
+    )?
+    .trim()
+    .to_owned();
+    let data = folder.join("data");
+    fs::create_dir_all(&data)?;
+    let secret = folder.join("secret");
+    fs::File::options()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&secret)?
+        .write_all(password.as_bytes())?;
+    for path in [folder, &data, &secret] {
+        give_to_server(path)?;
+    }
+    let mut initdb = as_server(&programs.join("initdb"));
+    read(
+        "make a Postgres cluster",
+        initdb
+            .args(["--auth", "scram-sha-256", "--username", OWNER])
+            .args(["--encoding", "UTF8", "--locale", "C"])
+            .arg("--pwfile")
+            .arg(&secret)
+            .arg("--pgdata")
+            .arg(&data),
+    )
+    .map(drop)
 }
 
 /// The folder of the server's programs.
@@ -362,7 +389,12 @@ fn as_server(program: &Path) -> Command {
     command
 }
 
-fn give_to_server(path: &Path) -> Result<()> {
+/// Lets the server's account own `path`, where this process may do that.
+///
+/// # Errors
+///
+/// Those of the file system.
+pub fn give_to_server(path: &Path) -> Result<()> {
     if let Some((user, group)) = server_account() {
         chown(path, Some(user), Some(group))?;
     }

@@ -21,8 +21,8 @@ use rustix::process::{
 /// How long a process may take to end by itself.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The process groups to end when this process is told to.
-static RUNNING: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+/// The process groups to end when this process is told to, and the signal that asks each.
+static RUNNING: Mutex<Vec<(Pid, Signal)>> = Mutex::new(Vec::new());
 
 /// Whether a signal has come.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -32,6 +32,7 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 pub struct Process {
     child: Child,
     group: Pid,
+    signal: Signal,
 }
 
 /// Ends all [`Process`]es of this process when it gets SIGINT, SIGTERM or SIGHUP, and then
@@ -43,8 +44,9 @@ pub struct Process {
 pub fn end_all_on_signal() -> Result<()> {
     ctrlc::set_handler(|| {
         INTERRUPTED.store(true, Ordering::SeqCst);
-        for group in running().drain(..) {
-            end(group, || {
+        // The last first: a host goes before the database that it is connected to.
+        for (group, signal) in running().drain(..).rev() {
+            end(group, signal, || {
                 !matches!(waitpid(Some(group), WaitOptions::NOHANG), Ok(None))
             });
         }
@@ -60,6 +62,19 @@ impl Process {
     ///
     /// If the program does not start.
     pub fn start(command: &mut Command, log: Option<&Path>) -> Result<Self> {
+        Self::start_ended_by(Signal::TERM, command, log)
+    }
+
+    /// [`Process::start`] for a program that another signal than SIGTERM asks to end.
+    ///
+    /// # Errors
+    ///
+    /// If the program does not start.
+    pub fn start_ended_by(
+        signal: Signal,
+        command: &mut Command,
+        log: Option<&Path>,
+    ) -> Result<Self> {
         if let Some(log) = log {
             let log = File::options().create(true).append(true).open(log)?;
             command.stdout(log.try_clone()?).stderr(log);
@@ -73,8 +88,12 @@ impl Process {
             .spawn()
             .with_context(|| format!("cannot start {}", command.get_program().display()))?;
         let group = Pid::from_child(&child);
-        running().push(group);
-        Ok(Self { child, group })
+        running().push((group, signal));
+        Ok(Self {
+            child,
+            group,
+            signal,
+        })
     }
 
     /// The process's number.
@@ -119,24 +138,24 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        running().retain(|group| *group != self.group);
-        end(self.group, || {
+        running().retain(|(group, _)| *group != self.group);
+        end(self.group, self.signal, || {
             self.child.try_wait().is_ok_and(|status| status.is_some())
         });
         let _ = self.child.wait();
     }
 }
 
-fn running() -> MutexGuard<'static, Vec<Pid>> {
+fn running() -> MutexGuard<'static, Vec<(Pid, Signal)>> {
     RUNNING
         .lock()
         .expect("no thread panics while it holds this")
 }
 
 /// Asks the group to end, waits until `has_ended`, and ends what is left.
-fn end(group: Pid, mut has_ended: impl FnMut() -> bool) {
+fn end(group: Pid, signal: Signal, mut has_ended: impl FnMut() -> bool) {
     let asked = Instant::now();
-    if kill_process_group(group, Signal::TERM).is_ok() {
+    if kill_process_group(group, signal).is_ok() {
         while asked.elapsed() < STOP_TIMEOUT
             && !has_ended()
             && test_kill_process_group(group).is_ok()

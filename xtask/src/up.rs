@@ -2,15 +2,16 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 
 use crate::{
     HostKind, build,
     host::{Host, Setup, Store, require_free},
+    postgres::{Address, Postgres},
     process::end_all_on_signal,
     root,
     run::announce,
-    tools,
+    target, tools,
 };
 
 /// What can be chosen.
@@ -19,9 +20,25 @@ pub struct Options {
     /// The host: Spin where it can be had, else wasmCloud
     #[arg(long)]
     host: Option<HostKind>,
+    /// Which store keeps the users
+    #[arg(long, value_enum, default_value_t = StoreKind::KeyValue)]
+    store: StoreKind,
+    /// The Postgres to take, as postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=MODE; it has
+    /// to be migrated. Without it, one is started for as long as this runs
+    #[arg(long, env = "HELLO_POSTGRES_URL", hide_env_values = true)]
+    url: Option<String>,
     /// The port to serve on, of 127.0.0.1
     #[arg(long, default_value_t = 3000, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
+}
+
+/// What [`Options::store`] may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum StoreKind {
+    /// The host's key-value store
+    KeyValue,
+    /// Postgres
+    Postgres,
 }
 
 /// Serves until a signal comes, or the host ends.
@@ -32,14 +49,34 @@ pub struct Options {
 pub fn up(options: &Options) -> Result<()> {
     end_all_on_signal()?;
     require_free(options.port)?;
+    ensure!(
+        options.url.is_none() || options.store == StoreKind::Postgres,
+        "--url is for --store postgres"
+    );
+    let url = options.url.as_deref().map(Address::parse).transpose()?;
     let (kind, program) = choose(options.host)?;
     build::build(Some(kind))?;
+    let (address, _server) = match (options.store, url) {
+        (StoreKind::KeyValue, _) => (None, None),
+        (StoreKind::Postgres, Some(address)) => (Some(address), None),
+        (StoreKind::Postgres, None) => {
+            announce("starting Postgres");
+            let server = Postgres::start(&target().join("postgres"))?;
+            announce(&format!(
+                "Postgres listens on port {} of 127.0.0.1, and keeps its files in {}",
+                server.port,
+                target().join("postgres").display()
+            ));
+            (Some(server.service()), Some(server))
+        }
+    };
     let version = tools::version(&program);
     announce(&format!("starting {version}"));
     let setup = Setup {
         data: &root(),
         log: None,
-        store: Store::Shipped,
+        store: address.as_ref().map_or(Store::Shipped, Store::Postgres),
+        root_certificate: None,
     };
     let mut host = Host::start(kind, &program, options.port, setup)?;
     announce(&format!(

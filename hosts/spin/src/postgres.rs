@@ -63,11 +63,9 @@ impl UserStore for PostgresStore {
             .open()?
             .query(SELECT, &[text(username)])
             .map_err(unavailable)?;
-        let Some(row) = found.rows.first() else {
-            return Ok(None);
-        };
-        match row.as_slice() {
-            [DbValue::Date((year, month, day))] => {
+        match found.rows.first().map(Vec::as_slice) {
+            Some([DbValue::DbNull]) => Ok(None),
+            Some([DbValue::Date((year, month, day))]) => {
                 DateOfBirth::from_ymd(*year, (*month).into(), (*day).into())
                     .map(Some)
                     .ok_or(StoreError::Corrupt)

@@ -20,10 +20,9 @@ pub struct PostgresStore;
 impl UserStore for PostgresStore {
     async fn birthday_of(&self, username: &Username) -> Result<Option<DateOfBirth>, StoreError> {
         let rows = run(SELECT, &[text(username)])?;
-        let Some(row) = rows.first() else {
-            return Ok(None);
-        };
-        match row.first().map(|entry| &entry.value) {
+        let entry = rows.first().and_then(|row| row.first());
+        match entry.map(|entry| &entry.value) {
+            Some(PgValue::Null) => Ok(None),
             Some(PgValue::Date(Date::Ymd((year, month, day)))) => {
                 DateOfBirth::from_ymd(*year, *month, *day)
                     .map(Some)

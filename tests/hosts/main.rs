@@ -2,8 +2,11 @@
 //!
 //! `cargo xtask test` builds the components, finds the hosts, and runs this once for each.
 
-#[path = "suite/over_http.rs"]
+mod abuse;
+#[path = "../suite/over_http.rs"]
 mod over_http;
+mod postgres;
+#[path = "../suite/mod.rs"]
 mod suite;
 
 use std::{
@@ -14,7 +17,7 @@ use std::{
 };
 
 use chrono::{DateTime, NaiveDate};
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
 use over_http::OverHttp;
 use suite::{
     conformance,
@@ -24,6 +27,7 @@ use tempfile::TempDir;
 use xtask::{
     HostKind, client,
     host::{Host, Setup, Store, free_port},
+    postgres::Postgres,
     process::end_all_on_signal,
     run, test, tools,
 };
@@ -43,26 +47,69 @@ fn main() {
     };
     end_all_on_signal().expect("this is the only place that asks");
     if arguments.list {
-        libtest_mimic::run(&arguments, column.trials(0)).exit();
+        let mut trials = column.trials(0);
+        trials.extend(postgres::trials(&column));
+        libtest_mimic::run(&arguments, trials).exit();
     }
-    let today = a_day_that_lasts();
-    let (host, folder) = column.start(Store::Shipped).unwrap_or_else(|error| {
-        eprintln!("{error:?}");
+    let conclusion = run_all(&arguments, &column).unwrap_or_else(|error| {
+        eprintln!("{}", error.message().unwrap_or("no reason is known"));
         std::process::exit(1);
     });
-    let mut trials = column.trials(host.port);
-    trials.extend(column.shared_trials(host.port, today));
-    let conclusion = libtest_mimic::run(&arguments, trials);
-    drop(host);
-    if conclusion.has_failed() {
-        eprintln!("what {} said:", column.kind);
-        eprintln!(
-            "{}",
-            fs::read_to_string(folder.path().join("log")).unwrap_or_default()
-        );
-    }
-    drop(folder);
     conclusion.exit();
+}
+
+/// Runs every trial, the shared ones over both stores. What they share has ended on return.
+fn run_all(arguments: &Arguments, column: &Column) -> Result<Conclusion, Failed> {
+    let today = a_day_that_lasts();
+    let database = TempDir::new()?;
+    let server = Postgres::start(database.path())?;
+    let (key_value, key_value_folder) = column.start(Store::Shipped)?;
+    let (postgres, postgres_folder) = column.start(Store::Postgres(&server.service()))?;
+
+    let mut trials = column.trials(key_value.port);
+    trials.extend(column.shared_trials("key-value", key_value.port, today));
+    trials.extend(column.shared_trials("postgres", postgres.port, today));
+    trials.extend(postgres::trials(column));
+    let conclusion = libtest_mimic::run(arguments, trials);
+
+    drop((key_value, postgres));
+    for folder in [&key_value_folder, &postgres_folder] {
+        let log = logs_of(folder.path())?;
+        if conclusion.has_failed() {
+            let lines: Vec<&str> = log.lines().collect();
+            let last = lines.len().saturating_sub(30);
+            eprintln!(
+                "the last that {} said:\n{}",
+                column.kind,
+                lines[last..].join("\n")
+            );
+        }
+        tells_nobody(&log, &server.password)?;
+    }
+    let log = fs::read_to_string(database.path().join("postgres.log"))?;
+    tells_nobody(&log, &server.password)?;
+    Ok(conclusion)
+}
+
+/// Whether a log holds no password, no username and no date of birth of the tests.
+fn tells_nobody(log: &str, password: &str) -> Result<(), Failed> {
+    for secret in [
+        password,
+        "1990-06-20",
+        "2000-",
+        "Decoded",
+        "Newborn",
+        "Ancient",
+        "Hundred",
+        "Race",
+        "Edsger",
+        "Durable",
+        "Signed",
+    ] {
+        let line = log.lines().find(|line| line.contains(secret));
+        check(line.is_none(), || format!("{secret} is in a log: {line:?}"))?;
+    }
+    Ok(())
 }
 
 /// The host that is tested.
@@ -99,7 +146,13 @@ impl Column {
             data: folder,
             log: Some(&folder.join("log")),
             store,
+            root_certificate: None,
         };
+        self.start_with(setup)
+    }
+
+    fn start_with(&self, setup: Setup) -> Result<Host, Failed> {
+        let folder = setup.data;
         Host::start(self.kind, &self.program, free_port()?, setup).map_err(|error| {
             let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
             format!("{error:#}\n{log}").into()
@@ -140,37 +193,40 @@ impl Column {
                 unreachable_store,
             ),
             self.trial("a body of 10 GB is refused unread", move |_| {
-                declared_length(port)
+                abuse::declared_length(port)
             }),
             self.trial("a body without an end is refused", move |_| {
-                endless_body(port)
+                abuse::endless_body(port)
             }),
             self.trial("a body that stalls is refused after 5 s", move |_| {
-                stalled_body(port)
+                abuse::stalled_body(port)
             }),
-            self.trial("a body in chunks is taken", move |_| chunked_body(port)),
+            self.trial("a body in chunks is taken", move |_| {
+                abuse::chunked_body(port)
+            }),
             self.trial("a client that leaves saves nothing", move |_| {
-                leaving_client(port)
+                abuse::leaving_client(port)
             }),
             self.trial("two requests in one segment get two answers", move |_| {
-                pipelined(port)
+                abuse::pipelined(port)
             }),
             self.trial("1000 malformed requests leave it answering", move |_| {
-                malformed(port)
+                abuse::malformed(port)
             }),
         ]
     }
 
-    /// The scenario table and the conformance suite, over the shared host.
-    fn shared_trials(&self, port: u16, today: NaiveDate) -> Vec<Trial> {
+    /// The scenario table and the conformance suite, over a shared host that keeps its users
+    /// in `store`.
+    fn shared_trials(&self, store: &str, port: u16, today: NaiveDate) -> Vec<Trial> {
         let table = scenarios(today).into_iter().map(|scenario| {
-            let name = scenario.name;
-            self.trial(name, move |_| run_scenario(&scenario, port))
+            let name = format!("{store}: {}", scenario.name);
+            self.trial(&name, move |_| run_scenario(&scenario, port))
         });
         let suite = conformance::checks::<OverHttp>()
             .into_iter()
             .map(|(name, check)| {
-                self.trial(&format!("store {name}"), move |_| {
+                self.trial(&format!("{store}: {name}"), move |_| {
                     check(&|| OverHttp::connect(port, today).expect("a connection"));
                     Ok(())
                 })
@@ -392,161 +448,4 @@ fn logs_of(folder: &Path) -> Result<String, Failed> {
         text += &fs::read_to_string(entry?.path())?;
     }
     Ok(text)
-}
-
-fn refused_put(port: u16, user: &str, head: &str, body: &[u8], status: u16) -> Result<(), Failed> {
-    let mut connection = client::Connection::open(port)?;
-    let head = format!(
-        "PUT /hello/{user} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{head}\r\n\r\n"
-    );
-    connection.send(head.as_bytes())?;
-    connection.send(body)?;
-    let answer = connection.receive(false)?;
-    check(answer.status == status, || {
-        format!("it got {}", answer.status)
-    })?;
-    check(
-        answer.header("content-type") == Some("application/problem+json"),
-        || "no problem document".to_owned(),
-    )?;
-    is_unknown(port, user)
-}
-
-fn is_unknown(port: u16, user: &str) -> Result<(), Failed> {
-    let target = format!("/hello/{user}");
-    let after = client::Connection::open(port)?.exchange("GET", &target, &[], b"")?;
-    check(after.status == 404, || {
-        format!("{user} is there: {}", after.status)
-    })
-}
-
-fn declared_length(port: u16) -> Result<(), Failed> {
-    refused_put(port, "Giant", "content-length: 10000000000", b"", 413)?;
-    // More than a 64-bit number: the host may refuse it before the component sees it.
-    let mut connection = client::Connection::open(port)?;
-    connection.send(
-        b"PUT /hello/Giant HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
-          content-length: 99999999999999999999999\r\n\r\n",
-    )?;
-    let status = connection.receive(false)?.status;
-    check([400, 413].contains(&status), || format!("it got {status}"))?;
-    is_unknown(port, "Giant")
-}
-
-fn endless_body(port: u16) -> Result<(), Failed> {
-    // Above the limit, and the end is not in sight: there has to be an answer all the same.
-    let chunk = format!("1388\r\n{}\r\n", " ".repeat(5000));
-    refused_put(
-        port,
-        "Endless",
-        "transfer-encoding: chunked",
-        chunk.as_bytes(),
-        413,
-    )?;
-    // And if the client goes on regardless, it is cut off before it has sent 64 MB.
-    let mut connection = client::Connection::open(port)?;
-    connection.send(
-        b"PUT /hello/Endless HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
-          transfer-encoding: chunked\r\n\r\n",
-    )?;
-    let cut = (0..13_000).any(|_| connection.send(chunk.as_bytes()).is_err());
-    check(cut, || "it read 64 MB".to_owned())?;
-    is_unknown(port, "Endless")
-}
-
-fn stalled_body(port: u16) -> Result<(), Failed> {
-    refused_put(
-        port,
-        "Stalled",
-        "content-length: 28",
-        b"{\"dateOfBirth\"",
-        408,
-    )
-}
-
-fn chunked_body(port: u16) -> Result<(), Failed> {
-    let mut connection = client::Connection::open(port)?;
-    connection.send(
-        b"PUT /hello/Chunked HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
-          transfer-encoding: chunked\r\n\r\n",
-    )?;
-    for byte in PUT {
-        connection.send(format!("1\r\n{}\r\n", char::from(*byte)).as_bytes())?;
-    }
-    connection.send(b"0\r\n\r\n")?;
-    let answer = connection.receive(false)?;
-    check(answer.status == 204, || format!("it got {}", answer.status))?;
-    let after = connection.exchange("GET", "/hello/Chunked", &[], b"")?;
-    check(after.status == 200, || format!("and then {}", after.status))
-}
-
-fn leaving_client(port: u16) -> Result<(), Failed> {
-    for _ in 0..20 {
-        let mut connection = client::Connection::open(port)?;
-        let whole = client::request("PUT", "/hello/Leaving", &JSON, PUT);
-        connection.send(&whole[..whole.len() - 1])?;
-    }
-    is_unknown(port, "Leaving")
-}
-
-fn pipelined(port: u16) -> Result<(), Failed> {
-    let mut connection = client::Connection::open(port)?;
-    let mut both = client::request("PUT", "/hello/Pipeline", &JSON, PUT);
-    both.extend(client::request("GET", "/hello/Pipeline", &[], b""));
-    connection.send(&both)?;
-    let (put, get) = (connection.receive(false)?, connection.receive(false)?);
-    check((put.status, get.status) == (204, 200), || {
-        format!("they got {} and {}", put.status, get.status)
-    })
-}
-
-fn malformed(port: u16) -> Result<(), Failed> {
-    let put = |rest: &str| {
-        format!("PUT /hello/Malformed HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{rest}")
-            .into_bytes()
-    };
-    let requests = [
-        b"\r\n\r\nnonsense\r\n\r\n".to_vec(),
-        b"GET\r\n\r\n".to_vec(),
-        b"GET /livez HTTP/9.9\r\n\r\n".to_vec(),
-        b"GET /livez HTTP/1.1\r\nbad header\r\n\r\n".to_vec(),
-        b"GET /livez HTTP/1.1\r\nb\xc3\xa4d: x\r\n\r\n".to_vec(),
-        b"G\0T /livez HTTP/1.1\r\n\r\n".to_vec(),
-        b"GET /hello/\x01 HTTP/1.1\r\nhost: x\r\n\r\n".to_vec(),
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n".to_vec(), // TLS
-        b"* HTTP/1.1 OK LOGIN\r\n\r\n".to_vec(),
-        put("content-length: -1\r\n\r\n"),
-        put("content-length: 5, 6\r\n\r\n{}   "),
-        put("content-length: five\r\n\r\n"),
-        put("transfer-encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n"),
-        format!("GET /livez HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(500)).into_bytes(),
-        format!(
-            "GET /hello/{} HTTP/1.1\r\nhost: x\r\n\r\n",
-            "x".repeat(70_000)
-        )
-        .into_bytes(),
-    ];
-    for (n, request) in requests.iter().cycle().take(1000).enumerate() {
-        let mut connection = client::Connection::open(port)?;
-        // A server may close before it has read all of it.
-        if connection.send(request).is_err() {
-            continue;
-        }
-        let status = match connection.receive(false) {
-            Ok(answer) => answer.status,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                return Err(format!("request {n} is left without an answer").into());
-            }
-            Err(_) => continue, // closed: an answer too
-        };
-        check((400..500).contains(&status), || {
-            let request = String::from_utf8_lossy(&request[..request.len().min(60)]);
-            format!("{request:?} got {status}")
-        })?;
-    }
-    let alive = client::Connection::open(port)?.exchange("GET", "/readyz", &[], b"")?;
-    check(alive.status == 200, || {
-        format!("readyz got {}", alive.status)
-    })?;
-    is_unknown(port, "Malformed")
 }

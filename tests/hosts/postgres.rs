@@ -1,0 +1,529 @@
+//! Postgres as the store: what a host does when the database does not do its part.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, TcpListener},
+    path::Path,
+    process::Command,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use libtest_mimic::{Failed, Trial};
+use tempfile::TempDir;
+use xtask::{
+    HostKind,
+    client::{Answer, Connection},
+    host::{Host, Setup, Store},
+    postgres::{Address, Postgres, migrate},
+    run,
+};
+
+use super::{Column, JSON, PUT, check, logs_of, refuses_service, tells_nobody};
+
+/// How long a request may go without an answer while a database is at fault.
+const BOUND: Duration = Duration::from_secs(5);
+
+const UNAVAILABLE: &str = "the store does not answer";
+
+pub fn trials(column: &Column) -> Vec<Trial> {
+    let trial = |name: &str, test: fn(Column) -> Result<(), Failed>| {
+        column.trial(&format!("postgres: {name}"), test)
+    };
+    vec![
+        trial("a server that is not there is 503", not_there),
+        trial("a server that comes back is used again", comes_back),
+        trial("a wrong password is 503", wrong_password),
+        trial(
+            "an address that is missing is 503 and named in the log",
+            no_address,
+        ),
+        trial("no connection left is 503", no_connection_left),
+        trial(
+            "a table that is missing or not readable is not ready",
+            not_readable,
+        ),
+        trial(
+            "a server that only reads greets and refuses to save",
+            only_reads,
+        ),
+        trial("a lock that is held is 503 within 5 s", locked),
+        trial(
+            "a server that never answers holds up no other request",
+            never_answers,
+        ),
+        trial(
+            "kill -9 of the server under load loses no acknowledged save",
+            killed_under_load,
+        ),
+        trial(
+            "migrations can be applied again, under load",
+            migrated_under_load,
+        ),
+        trial("the service's role can do nothing else", least_privilege),
+        trial("TLS with a private certificate authority", tls),
+    ]
+}
+
+/// A database and a host that keeps its users there.
+struct Pair {
+    host: Host,
+    server: Postgres,
+    folder: TempDir,
+    database: TempDir,
+}
+
+impl Pair {
+    fn start(column: &Column) -> Result<Self, Failed> {
+        let database = TempDir::new()?;
+        let server = Postgres::start(database.path())?;
+        let (host, folder) = column.start(Store::Postgres(&server.service()))?;
+        Ok(Self {
+            host,
+            server,
+            folder,
+            database,
+        })
+    }
+
+    /// Ends both, and sees to it that no log tells what it should not.
+    fn end(self) -> Result<(), Failed> {
+        drop(self.host);
+        tells_nobody(&logs_of(self.folder.path())?, &self.server.password)?;
+        let log = fs::read_to_string(self.database.path().join("postgres.log"))?;
+        tells_nobody(&log, &self.server.password)
+    }
+}
+
+/// Sends one request and requires an answer within [`BOUND`].
+fn ask(host: &Host, method: &str, target: &str, body: &[u8]) -> Result<Answer, Failed> {
+    let started = Instant::now();
+    let answer = host.connect()?.exchange(method, target, &JSON, body)?;
+    let took = started.elapsed();
+    check(took < BOUND, || format!("{method} {target} took {took:?}"))?;
+    Ok(answer)
+}
+
+fn expect(host: &Host, method: &str, target: &str, body: &[u8], status: u16) -> Result<(), Failed> {
+    let answer = ask(host, method, target, body)?;
+    check(answer.status == status, || {
+        let body = String::from_utf8_lossy(&answer.body);
+        format!("{method} {target} got {}: {body}", answer.status)
+    })
+}
+
+fn not_there(column: Column) -> Result<(), Failed> {
+    let nowhere = Address {
+        host: "127.0.0.1".to_owned(),
+        port: xtask::host::free_port()?,
+        database: "hello".to_owned(),
+        user: "hello".to_owned(),
+        password: "none".to_owned(),
+        sslmode: "disable".to_owned(),
+    };
+    let (host, _folder) = column.start(Store::Postgres(&nowhere))?;
+    let started = Instant::now();
+    refuses_service(&host, UNAVAILABLE)?;
+    let took = started.elapsed();
+    check(took < BOUND, || format!("three requests took {took:?}"))
+}
+
+fn comes_back(column: Column) -> Result<(), Failed> {
+    let mut pair = Pair::start(&column)?;
+    expect(&pair.host, "PUT", "/hello/Signed", PUT, 204)?;
+    pair.server.stop();
+    refuses_service(&pair.host, UNAVAILABLE)?;
+    pair.server.run(&[])?;
+    // A pool may hold a few dead connections; it must not take longer to find out.
+    let back = Instant::now();
+    while ask(&pair.host, "GET", "/readyz", b"")?.status != 200 {
+        check(back.elapsed() < BOUND, || {
+            "it is not back after 5 s".to_owned()
+        })?;
+    }
+    expect(&pair.host, "GET", "/hello/Signed", b"", 200)?;
+    pair.end()
+}
+
+fn wrong_password(column: Column) -> Result<(), Failed> {
+    let database = TempDir::new()?;
+    let server = Postgres::start(database.path())?;
+    let wrong = Address {
+        password: "not-the-password".to_owned(),
+        ..server.service()
+    };
+    let (host, folder) = column.start(Store::Postgres(&wrong))?;
+    refuses_service(&host, UNAVAILABLE)?;
+    drop(host);
+    let log = logs_of(folder.path())?;
+    tells_nobody(&log, &wrong.password)?;
+    check(log.contains("the store is unavailable"), || {
+        format!("the log does not say why: {log}")
+    })
+}
+
+fn no_address(column: Column) -> Result<(), Failed> {
+    // wasmCloud's guest has no address to miss: its host has one, or none that answers.
+    let (detail, reason) = match column.kind {
+        HostKind::Spin => (
+            "the store is misconfigured",
+            "the variable `postgres_host` is not set",
+        ),
+        HostKind::Wasmcloud => (UNAVAILABLE, "failed to get connection"),
+    };
+    let (host, folder) = column.start(Store::Named("postgres"))?;
+    refuses_service(&host, detail)?;
+    drop(host);
+    let log = logs_of(folder.path())?;
+    check(log.contains(reason), || {
+        format!("the log does not say why: {log}")
+    })
+}
+
+fn no_connection_left(column: Column) -> Result<(), Failed> {
+    let pair = Pair::start(&column)?;
+    pair.server.psql("ALTER ROLE hello CONNECTION LIMIT 0")?;
+    refuses_service(&pair.host, UNAVAILABLE)?;
+    pair.server.psql("ALTER ROLE hello CONNECTION LIMIT -1")?;
+    expect(&pair.host, "GET", "/readyz", b"", 200)?;
+    pair.end()
+}
+
+fn not_readable(column: Column) -> Result<(), Failed> {
+    let pair = Pair::start(&column)?;
+    expect(&pair.host, "PUT", "/hello/Signed", PUT, 204)?;
+    for (harm, mend) in [
+        (
+            "ALTER TABLE users RENAME TO elsewhere",
+            "ALTER TABLE elsewhere RENAME TO users",
+        ),
+        (
+            "REVOKE SELECT ON users FROM hello",
+            "GRANT SELECT ON users TO hello",
+        ),
+    ] {
+        pair.server.psql(harm)?;
+        refuses_service(&pair.host, UNAVAILABLE)?;
+        pair.server.psql(mend)?;
+        expect(&pair.host, "GET", "/readyz", b"", 200)?;
+        expect(&pair.host, "GET", "/hello/Signed", b"", 200)?;
+    }
+    pair.end()
+}
+
+fn only_reads(column: Column) -> Result<(), Failed> {
+    let pair = Pair::start(&column)?;
+    expect(&pair.host, "PUT", "/hello/Signed", PUT, 204)?;
+    let set = |value: &str| -> Result<(), Failed> {
+        let setting = format!("ALTER SYSTEM SET default_transaction_read_only = {value}");
+        // ALTER SYSTEM runs alone, and a server that only reads still takes it.
+        pair.server.psql(&setting)?;
+        pair.server.psql("SELECT pg_reload_conf()")?;
+        Ok(())
+    };
+    set("on")?;
+    until(|| Ok(ask(&pair.host, "PUT", "/hello/Signed", PUT)?.status == 503))?;
+    expect(&pair.host, "GET", "/hello/Signed", b"", 200)?;
+    set("off")?;
+    until(|| Ok(ask(&pair.host, "PUT", "/hello/Signed", PUT)?.status == 204))?;
+    pair.end()
+}
+
+/// Waits for what a reload brings about a moment later.
+fn until(mut holds: impl FnMut() -> Result<bool, Failed>) -> Result<(), Failed> {
+    let started = Instant::now();
+    while !holds()? {
+        check(started.elapsed() < BOUND, || {
+            "it did not come about".to_owned()
+        })?;
+        thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+fn locked(column: Column) -> Result<(), Failed> {
+    let pair = Pair::start(&column)?;
+    thread::scope(|scope| {
+        let lock = scope.spawn(|| {
+            pair.server.psql(
+                "BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(8); COMMIT",
+            )
+        });
+        let count = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' \
+                     AND relation = 'users'::regclass AND granted";
+        until(|| Ok(pair.server.psql(count)?.trim() == "1"))?;
+        expect(&pair.host, "GET", "/readyz", b"", 503)?;
+        lock.join().expect("psql does not panic")?;
+        Ok::<_, Failed>(())
+    })?;
+    expect(&pair.host, "GET", "/readyz", b"", 200)?;
+    pair.end()
+}
+
+/// A port that takes connections and says nothing. No host lets a WASI 0.2 component bound such
+/// a call, and none has a setting for it, so a proxy's time-out has to (docs/postgres.md). What
+/// is shown here is that the fault stays with the requests that need the database.
+fn never_answers(column: Column) -> Result<(), Failed> {
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let address = Address {
+        host: "127.0.0.1".to_owned(),
+        port: silent.local_addr()?.port(),
+        database: "hello".to_owned(),
+        user: "hello".to_owned(),
+        password: "none".to_owned(),
+        sslmode: "disable".to_owned(),
+    };
+    let (host, _folder) = column.start(Store::Postgres(&address))?;
+    let mut held: Vec<Connection> = Vec::new();
+    for _ in 0..8 {
+        let mut connection = host.connect()?;
+        connection.send(&xtask::client::request("GET", "/hello/Silent", &[], b""))?;
+        held.push(connection);
+    }
+    for _ in 0..20 {
+        expect(&host, "GET", "/livez", b"", 200)?;
+        expect(&host, "GET", "/hello/123", b"", 400)?;
+    }
+    // Nobody listens any more: what waited gets its answer, and it is no 404.
+    drop(silent);
+    for mut connection in held {
+        let answer = connection.receive(false)?;
+        check(answer.status == 503, || format!("it got {}", answer.status))?;
+    }
+    Ok(())
+}
+
+fn killed_under_load(column: Column) -> Result<(), Failed> {
+    let mut pair = Pair::start(&column)?;
+    let port = pair.host.port;
+    let stop = AtomicBool::new(false);
+    let slowest = AtomicU64::new(0);
+    let writers = ["a", "b", "c", "d"];
+    let outcome: Result<Vec<(Vec<String>, usize)>, Failed> = thread::scope(|scope| {
+        let threads: Vec<_> = writers
+            .iter()
+            .map(|writer| {
+                let (stop, slowest) = (&stop, &slowest);
+                scope.spawn(move || write_until(port, writer, stop, slowest))
+            })
+            .collect();
+        thread::sleep(Duration::from_secs(1)); // some load before the fault
+        let fault = (|| {
+            pair.server.kill()?;
+            thread::sleep(Duration::from_secs(1)); // and some while it lasts
+            pair.server.run(&[])?;
+            until(|| Ok(ask(&pair.host, "GET", "/readyz", b"")?.status == 200))?;
+            thread::sleep(Duration::from_secs(1)); // and some after it
+            Ok::<_, Failed>(())
+        })();
+        stop.store(true, Ordering::SeqCst);
+        fault?;
+        threads
+            .into_iter()
+            .map(|thread| thread.join().expect("a writer does not panic"))
+            .collect()
+    });
+    let outcome = outcome?;
+    let acknowledged: Vec<&String> = outcome.iter().flat_map(|(users, _)| users).collect();
+    let refused: usize = outcome.iter().map(|(_, refused)| refused).sum();
+    let mut connection = pair.host.connect()?;
+    let mut lost = 0;
+    for user in &acknowledged {
+        let answer = connection.exchange("GET", &format!("/hello/{user}"), &[], b"")?;
+        lost += usize::from(answer.status != 200);
+    }
+    println!(
+        "{}: kill -9 of Postgres under load: acknowledged {}, refused {refused}, lost {lost}; \
+         the slowest answer took {} ms",
+        column.kind,
+        acknowledged.len(),
+        slowest.load(Ordering::SeqCst)
+    );
+    check(lost == 0, || format!("{lost} acknowledged saves are lost"))?;
+    check(!acknowledged.is_empty() && refused > 0, || {
+        "the load never met the fault".to_owned()
+    })?;
+    let slowest = Duration::from_millis(slowest.into_inner());
+    check(slowest < BOUND, || format!("an answer took {slowest:?}"))?;
+    pair.end()
+}
+
+/// Saves new users one after another; gives those that were acknowledged, and how many were not.
+fn write_until(
+    port: u16,
+    writer: &str,
+    stop: &AtomicBool,
+    slowest: &AtomicU64,
+) -> Result<(Vec<String>, usize), Failed> {
+    let mut connection = Connection::open(port)?;
+    let (mut acknowledged, mut refused) = (Vec::new(), 0);
+    for n in 0u32.. {
+        if stop.load(Ordering::SeqCst) {
+            break;
+        }
+        let digits = n.to_string();
+        let letters: String = digits
+            .bytes()
+            .map(|digit| char::from(digit + b'a' - b'0'))
+            .collect();
+        let user = format!("Signed{}{letters}", writer.to_uppercase());
+        let started = Instant::now();
+        let answer = connection.exchange("PUT", &format!("/hello/{user}"), &JSON, PUT)?;
+        let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        slowest.fetch_max(took, Ordering::SeqCst);
+        match answer.status {
+            204 => acknowledged.push(user),
+            503 => {
+                let problem = answer.header("content-type") == Some("application/problem+json");
+                check(problem && answer.header("retry-after").is_some(), || {
+                    "a 503 is no problem document with retry-after".to_owned()
+                })?;
+                refused += 1;
+            }
+            other => return Err(format!("PUT got {other}").into()),
+        }
+    }
+    Ok((acknowledged, refused))
+}
+
+fn migrated_under_load(column: Column) -> Result<(), Failed> {
+    let pair = Pair::start(&column)?;
+    let (stop, slowest) = (AtomicBool::new(false), AtomicU64::new(0));
+    let port = pair.host.port;
+    let written = thread::scope(|scope| {
+        let old = scope.spawn(|| write_until(port, "old", &stop, &slowest));
+        let migrated = (|| {
+            migrate(&pair.server.owner().url())?;
+            // The schema of a version to come: it expands, so this version goes on beside it.
+            pair.server
+                .psql("ALTER TABLE users ADD COLUMN greeted_at timestamptz")?;
+            let (new, _folder) = column.start(Store::Postgres(&pair.server.service()))?;
+            for _ in 0..50 {
+                expect(&new, "PUT", "/hello/SignedNew", PUT, 204)?;
+                expect(&new, "GET", "/hello/SignedNew", b"", 200)?;
+                expect(&pair.host, "GET", "/hello/SignedNew", b"", 200)?;
+            }
+            migrate(&pair.server.owner().url())?;
+            Ok::<_, Failed>(())
+        })();
+        stop.store(true, Ordering::SeqCst);
+        let written = old.join().expect("a writer does not panic");
+        migrated.and(written)
+    })?;
+    let (acknowledged, refused) = written;
+    check(refused == 0 && !acknowledged.is_empty(), || {
+        format!("{} were saved and {refused} refused", acknowledged.len())
+    })?;
+    let rows = pair.server.psql("SELECT count(*) FROM users")?;
+    check(rows.trim() == (acknowledged.len() + 1).to_string(), || {
+        format!("{rows} rows for {} saves", acknowledged.len() + 1)
+    })?;
+    pair.end()
+}
+
+fn least_privilege(_: Column) -> Result<(), Failed> {
+    let database = TempDir::new()?;
+    let server = Postgres::start(database.path())?;
+    for allowed in [
+        "INSERT INTO users (username, date_of_birth) VALUES ('Signed', '1990-06-20')",
+        "UPDATE users SET date_of_birth = '1990-06-21'",
+        "SELECT date_of_birth FROM users",
+    ] {
+        server.psql(&format!("SET ROLE hello; {allowed}"))?;
+    }
+    for (refused, why) in [
+        ("DELETE FROM users", "permission denied"),
+        ("TRUNCATE users", "permission denied"),
+        ("DROP TABLE users", "must be owner"),
+        ("ALTER TABLE users ADD COLUMN x int", "must be owner"),
+        ("CREATE TABLE mine (x int)", "permission denied"),
+        (
+            "INSERT INTO users (username, date_of_birth) VALUES ('ada1', '1990-06-20')",
+            "users_username_check",
+        ),
+        (
+            "INSERT INTO users (username, date_of_birth) VALUES ('Ada', '0001-01-01 BC')",
+            "users_date_of_birth_check",
+        ),
+    ] {
+        let error = server.psql(&format!("SET ROLE hello; {refused}"));
+        let error = error.expect_err(refused).to_string();
+        check(error.contains(why), || format!("{refused}: {error}"))?;
+    }
+    Ok(())
+}
+
+fn tls(column: Column) -> Result<(), Failed> {
+    let certificates = TempDir::new()?;
+    let folder = certificates.path();
+    make_certificates(folder)?;
+    let database = TempDir::new()?;
+    let file = |name: &str| folder.join(name).display().to_string();
+    let server = Postgres::start_with(
+        database.path(),
+        &[
+            "ssl=on".to_owned(),
+            format!("ssl_cert_file={}", file("server.crt")),
+            format!("ssl_key_file={}", file("server.key")),
+        ],
+    )?;
+    let address = Address {
+        sslmode: "require".to_owned(),
+        ..server.service()
+    };
+    let start = |root_certificate: Option<&Path>| {
+        let data = TempDir::new()?;
+        let setup = Setup {
+            data: data.path(),
+            log: Some(&data.path().join("log")),
+            store: Store::Postgres(&address),
+            root_certificate,
+        };
+        let host = column.start_with(setup)?;
+        Ok::<_, Failed>((host, data))
+    };
+    // A certificate that nobody vouches for is refused, and nothing goes out in the clear.
+    let (host, _data) = start(None)?;
+    refuses_service(&host, UNAVAILABLE)?;
+    drop(host);
+    let (host, _data) = start(Some(&folder.join("ca.crt")))?;
+    match column.kind {
+        HostKind::Spin => {
+            expect(&host, "PUT", "/hello/Signed", PUT, 204)?;
+            expect(&host, "GET", "/hello/Signed", b"", 200)?;
+            let encrypted = server.psql(
+                "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
+                 WHERE usename = 'hello' AND ssl",
+            )?;
+            check(encrypted.trim() != "0", || {
+                "no connection is encrypted".to_owned()
+            })
+        }
+        // wash 2.10 trusts the public authorities alone, and has no setting for another.
+        HostKind::Wasmcloud => refuses_service(&host, UNAVAILABLE),
+    }
+}
+
+/// A certificate authority, and a certificate of it for 127.0.0.1.
+fn make_certificates(folder: &Path) -> Result<(), Failed> {
+    let openssl = |arguments: &str| {
+        run::read(
+            "make a certificate",
+            Command::new("openssl")
+                .args(arguments.split(' '))
+                .current_dir(folder),
+        )
+    };
+    openssl(
+        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=hello-test-ca -keyout ca.key -out ca.crt",
+    )?;
+    openssl("req -newkey rsa:2048 -nodes -subj /CN=127.0.0.1 -keyout server.key -out server.csr")?;
+    fs::write(folder.join("names"), "subjectAltName=IP:127.0.0.1\n")?;
+    openssl(
+        "x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile names -out server.crt",
+    )?;
+    xtask::postgres::give_to_server(folder)?;
+    xtask::postgres::give_to_server(&folder.join("server.key"))?;
+    Ok(())
+}
