@@ -1,7 +1,7 @@
 //! `cargo xtask bench compare`: hello beside a FastAPI peer, on this machine, under one load.
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -60,6 +60,11 @@ struct Contender {
 /// One sentence, if something is missing, or a service refuses or loses a request.
 pub fn compare(options: &Options) -> Result<()> {
     end_all_on_signal()?;
+    // Spin makes and drops errors while it serves, and with this each collects a backtrace.
+    ensure!(
+        env::var_os("RUST_BACKTRACE").is_none(),
+        "RUST_BACKTRACE is set and makes the hosts slower: take it out of the environment"
+    );
     let wrk = load::version()?;
     let installed = peer::install()?;
     let (kind, program) = host(options.host)?;
@@ -83,6 +88,7 @@ pub fn compare(options: &Options) -> Result<()> {
             data: &data,
             log: Some(&data.join("log")),
             store,
+            root_certificate: None,
         };
         Host::start(kind, &program, free_port()?, setup)
     };
