@@ -43,10 +43,8 @@ pub fn usage(root: u32) -> Result<Usage> {
             ticks.insert(process, spent);
         }
     }
-    ticks
-        .contains_key(&root)
-        .then_some(())
-        .with_context(|| format!("process {root} has ended"))?;
+    // One that has ended and that nobody has waited for is there still, without memory.
+    memory(root).with_context(|| format!("process {root} has ended"))?;
     let mut usage = Usage::default();
     let mut tree = vec![root];
     while let Some(process) = tree.pop() {
