@@ -83,6 +83,7 @@ pub fn compare(options: &Options) -> Result<()> {
             data: &data,
             log: Some(&data.join("log")),
             store,
+            root_certificate: None,
         };
         Host::start(kind, &program, free_port()?, setup)
     };
