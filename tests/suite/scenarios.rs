@@ -436,7 +436,20 @@ fn bodies() -> Scenario {
         body: b"{\"dateOfBirth\":\"1990-06-2\xff\"}".to_vec(),
         ..put("/hello/Body", "", 400, problem(OBJECT))
     });
+    // As deep as 4096 bytes go: the stack of a component is small.
+    let nested = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    for (value, detail) in [
+        (nested(120), STRING),
+        (nested(2000), OBJECT),
+        ("[".repeat(4000), OBJECT),
+        (r#"{"a":"#.repeat(700), OBJECT),
+    ] {
+        let body = format!(r#"{{"dateOfBirth":{value}}}"#);
+        steps.push(put("/hello/Body", &body, 400, problem(detail)));
+    }
     steps.push(get("/hello/Body", 404, problem(NO_USER)));
+    let deep = format!(r#"{{"x":{},"dateOfBirth":"1990-06-20"}}"#, nested(2000));
+    steps.push(put("/hello/Body", &deep, 204, nothing()));
     for body in [
         r#"{"dateOfBirth":"1990-06-20"}"#,
         "\r\n\t { \"dateOfBirth\" : \"1990-06-20\" } \n",

@@ -32,7 +32,7 @@ enum Task {
         #[arg(long, env = "HELLO_MIGRATE_URL", hide_env_values = true)]
         url: String,
     },
-    /// Measure a host that is serving
+    /// Measure a host that is serving, or hello beside its peer
     #[command(subcommand)]
     Bench(bench::Bench),
 }
