@@ -51,7 +51,17 @@ pub async fn respond<B: RequestBody, S: UserStore>(
     today: NaiveDate,
 ) -> Response<Body> {
     let answer = route(request, store, today).await;
-    let mut response = answer.unwrap_or_else(Problem::into_response);
+    finish(answer.unwrap_or_else(Problem::into_response))
+}
+
+/// The answer to a request that a host could not even express.
+#[must_use]
+pub fn malformed() -> Response<Body> {
+    finish(Problem::bad_request("the request is not well-formed HTTP").into_response())
+}
+
+/// Adds what every answer has.
+fn finish(mut response: Response<Body>) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,
@@ -59,12 +69,6 @@ pub async fn respond<B: RequestBody, S: UserStore>(
     );
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
-}
-
-/// The answer to a request that a host could not even express.
-#[must_use]
-pub fn malformed() -> Response<Body> {
-    Problem::bad_request("the request is not well-formed HTTP").into_response()
 }
 
 async fn route<B: RequestBody, S: UserStore>(
