@@ -1,6 +1,13 @@
 //! What the service says of itself: its log, and a store of counters that fails.
 
-use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    time::Duration,
+};
 
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
@@ -16,7 +23,7 @@ const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const SPAN_ID: &str = "00f067aa0ba902b7";
 
 pub fn trials(column: &Column) -> Vec<Trial> {
-    vec![
+    let mut trials = vec![
         column.trial("every request is one line of JSON", one_line_each),
         column.trial("a request id is echoed, or made", request_ids),
         column.trial("at the level error, only failures are logged", quiet),
@@ -24,7 +31,11 @@ pub fn trials(column: &Column) -> Vec<Trial> {
             "a store of counters that fails fails no request, and is logged",
             not_counted,
         ),
-    ]
+    ];
+    if column.kind == HostKind::Spin {
+        trials.push(column.trial("Spin's own spans are in the trace of the log", joined));
+    }
+    trials
 }
 
 /// The lines of the service's log that have `message`, once there are `count` of them.
@@ -146,11 +157,8 @@ fn quiet(column: Column) -> Result<(), Failed> {
     // What should be a store is none, so that one request of the two fails.
     no_store(&column, folder.path())?;
     let host = column.start_with(Setup {
-        data: folder.path(),
-        log: Some(&folder.path().join("log")),
-        store: Store::Shipped,
         settings: &[("log_level", "error")],
-        root_certificate: None,
+        ..Setup::shipped(folder.path(), Some(&folder.path().join("log")))
     })?;
     let mut connection = host.connect()?;
     for (target, status) in [("/livez", 200), ("/hello/Ada", 503), ("/nowhere", 404)] {
@@ -186,11 +194,8 @@ fn not_counted(column: Column) -> Result<(), Failed> {
         }
     }
     let host = column.start_with(Setup {
-        data,
-        log: Some(&data.join("log")),
-        store: Store::Shipped,
         settings: &[("metrics", "\"on\"")],
-        root_certificate: None,
+        ..Setup::shipped(data, Some(&data.join("log")))
     })?;
     let mut connection = host.connect()?;
     for (method, target, body, status) in [
@@ -209,4 +214,51 @@ fn not_counted(column: Column) -> Result<(), Failed> {
         .lines()
         .any(|line| line.contains(r#""level":"warn","message":"not counted""#));
     check(warned, || format!("no warning: {log}"))
+}
+
+fn joined(column: Column) -> Result<(), Failed> {
+    let receiver = TcpListener::bind(("127.0.0.1", 0))?;
+    let endpoint = format!("http://{}", receiver.local_addr()?);
+    let folder = TempDir::new()?;
+    let host = column.start_with(Setup {
+        telemetry: Some(&endpoint),
+        ..Setup::shipped(folder.path(), Some(&folder.path().join("log")))
+    })?;
+    let traceparent = format!("00-{TRACE_ID}-{SPAN_ID}-01");
+    let headers = [("traceparent", traceparent.as_str())];
+    host.connect()?
+        .exchange("GET", "/hello/Edsger", &headers, b"")?;
+    // In protobuf, an id is its bytes as they are.
+    let trace_id: Vec<u8> = (0..TRACE_ID.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&TRACE_ID[at..at + 2], 16))
+        .collect::<Result<_, _>>()?;
+    receiver.set_nonblocking(true)?;
+    let arrived = within(Duration::from_secs(10), || {
+        receiver
+            .accept()
+            .is_ok_and(|(stream, _)| exported(stream).is_ok_and(|body| holds(&body, &trace_id)))
+    });
+    check(arrived, || "no span of the trace arrived".to_owned())
+}
+
+fn holds(body: &[u8], part: &[u8]) -> bool {
+    body.windows(part.len()).any(|found| found == part)
+}
+
+/// What an exporter sends with one request, and an answer that lets it go.
+fn exported(mut stream: TcpStream) -> std::io::Result<Vec<u8>> {
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(Duration::from_millis(500)))?;
+    let mut received = Vec::new();
+    let mut chunk = [0; 4096];
+    // Until it has sent all: then it waits for an answer.
+    while let Ok(length) = stream.read(&mut chunk) {
+        if length == 0 {
+            break;
+        }
+        received.extend_from_slice(&chunk[..length]);
+    }
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")?;
+    Ok(received)
 }

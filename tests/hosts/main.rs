@@ -145,14 +145,10 @@ impl Column {
     }
 
     fn start_in(&self, folder: &Path, store: Store) -> Result<Host, Failed> {
-        let setup = Setup {
-            data: folder,
-            log: Some(&folder.join("log")),
+        self.start_with(Setup {
             store,
-            settings: &[],
-            root_certificate: None,
-        };
-        self.start_with(setup)
+            ..Setup::shipped(folder, Some(&folder.join("log")))
+        })
     }
 
     fn start_with(&self, setup: Setup) -> Result<Host, Failed> {
