@@ -478,6 +478,7 @@ fn tls(column: Column) -> Result<(), Failed> {
             data: data.path(),
             log: Some(&data.path().join("log")),
             store: Store::Postgres(&address),
+            settings: &[],
             root_certificate,
         };
         let host = column.start_with(setup)?;

@@ -76,6 +76,7 @@ pub fn up(options: &Options) -> Result<()> {
         data: &root(),
         log: None,
         store: address.as_ref().map_or(Store::Shipped, Store::Postgres),
+        settings: &[],
         root_certificate: None,
     };
     let mut host = Host::start(kind, &program, options.port, setup)?;

@@ -88,6 +88,7 @@ pub fn compare(options: &Options) -> Result<()> {
             data: &data,
             log: Some(&data.join("log")),
             store,
+            settings: &[],
             root_certificate: None,
         };
         Host::start(kind, &program, free_port()?, setup)
