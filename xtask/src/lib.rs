@@ -5,12 +5,12 @@
 //! | [`run`] | runs a program, and says in one sentence what went wrong |
 //! | [`wasm_target`] | finds or fetches a compiler for wasm32-wasip2 |
 //! | [`build`] | builds the components |
-//! | [`tools`] | finds or fetches the hosts' programs, `spin` and `wash` |
+//! | [`tools`] | finds or fetches the hosts' programs, and those of the checks |
 //! | [`process`] | a process with all that it starts, and their end |
 //! | [`postgres`] | a real Postgres of one's own, and the migrations |
 //! | [`host`] | starts a host with a component, and ends it |
 //! | [`client`] | HTTP/1.1 over one connection, to the byte |
-//! | [`up`], [`check`], [`test`], [`bench`] | the commands of `cargo xtask` |
+//! | [`up`], [`check`], [`test`], [`bench`], [`rehearse`] | the commands of `cargo xtask` |
 
 pub mod bench;
 pub mod build;
@@ -19,6 +19,7 @@ pub mod client;
 pub mod host;
 pub mod postgres;
 pub mod process;
+pub mod rehearse;
 pub mod run;
 pub mod test;
 pub mod tools;
