@@ -5,7 +5,7 @@
 //! | [`run`] | runs a program, and says in one sentence what went wrong |
 //! | [`wasm_target`] | finds or fetches a compiler for wasm32-wasip2 |
 //! | [`build`] | builds the components |
-//! | [`tools`] | finds or fetches the hosts' programs, `spin` and `wash` |
+//! | [`tools`] | finds or fetches the hosts' programs, and those of the checks |
 //! | [`process`] | a process with all that it starts, and their end |
 //! | [`postgres`] | a real Postgres of one's own, and the migrations |
 //! | [`host`] | starts a host with a component, and ends it |

