@@ -36,12 +36,13 @@ pub trait Host {
     /// Those of opening it.
     fn users(&self, binding: Binding) -> Result<Self::Users, StoreError>;
 
-    /// The key-value store with the label or bucket `metrics`.
+    /// The key-value store with the label or bucket `metrics`, or `None` if the configuration
+    /// says that nothing is to be counted.
     ///
     /// # Errors
     ///
     /// Those of opening it.
-    fn counters(&self) -> Result<Self::Counters, StoreError>;
+    fn counters(&self) -> Result<Option<Self::Counters>, StoreError>;
 }
 
 /// A host for the length of one request: which store keeps the users is looked up when that is
@@ -82,12 +83,12 @@ impl<'a, H: Host> Session<'a, H> {
         self.binding().map_or("unknown", Binding::name)
     }
 
-    /// The store that keeps the counters.
+    /// The store that keeps the counters, if there is to be one.
     ///
     /// # Errors
     ///
     /// Those of opening it.
-    pub fn counters(&self) -> Result<H::Counters, StoreError> {
+    pub fn counters(&self) -> Result<Option<H::Counters>, StoreError> {
         self.host.counters()
     }
 

@@ -223,7 +223,7 @@ async fn expose<H: Host>(session: &Session<'_, H>) -> Result<Response<Body>, Pro
         store: session.store_name(),
     };
     let exposition = match session.counters() {
-        Ok(counters) => metrics::expose(&counters, build).await,
+        Ok(counters) => metrics::expose(counters.as_ref(), build).await,
         Err(error) => Err(error),
     };
     let text = exposition.map_err(|error| {

@@ -92,13 +92,14 @@ pub fn serve<H: Host>(request: IncomingRequest, out: ResponseOutparam, host: &H)
         route: answer.route,
         status,
     };
-    let counted = session.counters().and_then(|counters| {
-        ready(metrics::count(
+    let counted = session.counters().and_then(|counters| match counters {
+        Some(counters) => ready(metrics::count(
             &counters,
             request,
             duration,
             answer.failure.as_deref(),
-        ))
+        )),
+        None => Ok(()),
     });
     if let Err(error) = counted {
         log(&Line {

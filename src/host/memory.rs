@@ -29,7 +29,7 @@ impl Host for MemoryHost {
         Ok(self.users.clone())
     }
 
-    fn counters(&self) -> Result<MemoryCounters, StoreError> {
-        Ok(self.counters.clone())
+    fn counters(&self) -> Result<Option<MemoryCounters>, StoreError> {
+        Ok(Some(self.counters.clone()))
     }
 }

@@ -287,7 +287,7 @@ impl Host for Uncounted {
         Ok(MemoryStore::default())
     }
 
-    fn counters(&self) -> Result<MemoryCounters, StoreError> {
+    fn counters(&self) -> Result<Option<MemoryCounters>, StoreError> {
         Err(StoreError::Unavailable("gone".to_owned()))
     }
 }

@@ -3,6 +3,7 @@
 //! `cargo xtask test` builds the components, finds the hosts, and runs this once for each.
 
 mod abuse;
+mod logs;
 #[path = "../suite/over_http.rs"]
 mod over_http;
 mod postgres;
@@ -13,7 +14,7 @@ use std::{
     env, fs,
     io::ErrorKind,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use chrono::{DateTime, NaiveDate};
@@ -49,6 +50,7 @@ fn main() {
     if arguments.list {
         let mut trials = column.trials(0);
         trials.extend(postgres::trials(&column));
+        trials.extend(logs::trials(&column));
         libtest_mimic::run(&arguments, trials).exit();
     }
     let conclusion = run_all(&arguments, &column).unwrap_or_else(|error| {
@@ -70,6 +72,7 @@ fn run_all(arguments: &Arguments, column: &Column) -> Result<Conclusion, Failed>
     trials.extend(column.shared_trials("key-value", key_value.port, today));
     trials.extend(column.shared_trials("postgres", postgres.port, today));
     trials.extend(postgres::trials(column));
+    trials.extend(logs::trials(column));
     let conclusion = libtest_mimic::run(arguments, trials);
 
     drop((key_value, postgres));
@@ -142,13 +145,10 @@ impl Column {
     }
 
     fn start_in(&self, folder: &Path, store: Store) -> Result<Host, Failed> {
-        let setup = Setup {
-            data: folder,
-            log: Some(&folder.join("log")),
+        self.start_with(Setup {
             store,
-            root_certificate: None,
-        };
-        self.start_with(setup)
+            ..Setup::shipped(folder, Some(&folder.join("log")))
+        })
     }
 
     fn start_with(&self, setup: Setup) -> Result<Host, Failed> {
@@ -398,20 +398,35 @@ fn unknown_store(column: Column) -> Result<(), Failed> {
 }
 
 fn unreachable_store(column: Column) -> Result<(), Failed> {
-    // What stands where the store should be is of the wrong kind: a folder for Spin's SQLite
-    // file, a file for wasmCloud's folder. (Permissions would not stop root.)
     let folder = TempDir::new()?;
-    match column.kind {
-        HostKind::Spin => {
-            fs::create_dir_all(folder.path().join(".spin/sqlite_key_value.db"))?;
-        }
-        HostKind::Wasmcloud => {
-            fs::create_dir_all(folder.path().join(".wash/data"))?;
-            fs::write(folder.path().join(".wash/data/default"), "")?;
-        }
-    }
+    no_store(&column, folder.path())?;
     let host = column.start_in(folder.path(), Store::Shipped)?;
     refuses_service(&host, "the store does not answer", "key-value")
+}
+
+/// Puts something of the wrong kind where the users should be: a folder for Spin's SQLite file,
+/// a file for wasmCloud's folder. (Permissions would not stop root.)
+fn no_store(column: &Column, folder: &Path) -> Result<(), Failed> {
+    match column.kind {
+        HostKind::Spin => fs::create_dir_all(folder.join(".spin/sqlite_key_value.db"))?,
+        HostKind::Wasmcloud => {
+            fs::create_dir_all(folder.join(".wash/data"))?;
+            fs::write(folder.join(".wash/data/default"), "")?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether `condition` came true within `limit`.
+fn within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let started = Instant::now();
+    while !condition() {
+        if started.elapsed() > limit {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    true
 }
 
 /// Whether every path that needs a store is 503, and `/livez` is not.

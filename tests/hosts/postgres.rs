@@ -474,13 +474,11 @@ fn tls(column: Column) -> Result<(), Failed> {
     };
     let start = |root_certificate: Option<&Path>| {
         let data = TempDir::new()?;
-        let setup = Setup {
-            data: data.path(),
-            log: Some(&data.path().join("log")),
+        let host = column.start_with(Setup {
             store: Store::Postgres(&address),
             root_certificate,
-        };
-        let host = column.start_with(setup)?;
+            ..Setup::shipped(data.path(), Some(&data.path().join("log")))
+        })?;
         Ok::<_, Failed>((host, data))
     };
     // A certificate that nobody vouches for is refused, and nothing goes out in the clear.

@@ -35,8 +35,27 @@ pub struct Setup<'a> {
     pub log: Option<&'a Path>,
     /// Which store keeps the users.
     pub store: Store<'a>,
+    /// Other values for what the shipped configuration sets, by name, such as `log_level`.
+    pub settings: &'a [(&'a str, &'a str)],
     /// A certificate authority to trust beside the machine's own, as a PEM file.
     pub root_certificate: Option<&'a Path>,
+    /// Where the host sends its own telemetry: the address of an OTLP receiver over HTTP.
+    pub telemetry: Option<&'a str>,
+}
+
+impl<'a> Setup<'a> {
+    /// The shipped configuration, with its store below `data`.
+    #[must_use]
+    pub fn shipped(data: &'a Path, log: Option<&'a Path>) -> Self {
+        Self {
+            data,
+            log,
+            store: Store::Shipped,
+            settings: &[],
+            root_certificate: None,
+            telemetry: None,
+        }
+    }
 }
 
 /// A store, as the host's configuration names it.
@@ -107,6 +126,12 @@ impl Host {
         };
         if let Some(file) = setup.root_certificate {
             command.env("SSL_CERT_FILE", file);
+        }
+        if let Some(endpoint) = setup.telemetry {
+            // A span is sent within 200 ms, not within 5 s: somebody is waiting for it.
+            command
+                .env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+                .env("OTEL_BSP_SCHEDULE_DELAY", "200");
         }
         let process = Process::start(&mut command, setup.log)?;
         let mut host = Self { process, port };
@@ -192,6 +217,9 @@ fn spin(program: &Path, port: u16, setup: &Setup) -> Result<Command> {
         .arg(config)
         .arg("--state-dir")
         .arg(setup.data.join(".spin"));
+    for (name, value) in setup.settings {
+        command.env(format!("SPIN_VARIABLE_{}", name.to_uppercase()), value);
+    }
     match setup.store {
         Store::Shipped => {}
         Store::Named(name) => {
@@ -225,10 +253,18 @@ fn wash(program: &Path, port: u16, setup: &Setup) -> Result<Command> {
         ("address", format!("127.0.0.1:{port}")),
         ("wasi_keyvalue_path", quoted(&setup.data.join(".wash/data"))),
     ];
+    for (name, value) in setup.settings {
+        values.push((name, (*value).to_owned()));
+    }
     match setup.store {
         Store::Shipped => {}
         Store::Named(name) => values.push(("store", name.to_owned())),
         Store::Postgres(address) => {
+            // Nothing but counters is in key-value then, and they belong into memory.
+            config = without(&config, "wasi_keyvalue_path")
+                .with_context(|| format!("{} has no folder", shipped.display()))?;
+            values.retain(|(key, _)| *key != "wasi_keyvalue_path");
+            values.push(("metrics", "\"on\"".to_owned()));
             let Address {
                 host,
                 port,
@@ -268,17 +304,27 @@ fn quoted(path: &Path) -> String {
 
 /// `yaml` with another value for the one line that sets `key`.
 fn with_value(yaml: &str, key: &str, value: &str) -> Option<String> {
+    edit(yaml, key, |indent| Some(format!("{indent}{key}: {value}")))
+}
+
+/// `yaml` without the one line that sets `key`.
+fn without(yaml: &str, key: &str) -> Option<String> {
+    edit(yaml, key, |_| None)
+}
+
+/// `yaml` with what `line` makes, for its indentation, of the line that sets `key`.
+fn edit(yaml: &str, key: &str, line: impl Fn(&str) -> Option<String>) -> Option<String> {
     let prefix = format!("{key}:");
     let mut found = false;
     let lines: Vec<String> = yaml
         .lines()
-        .map(|line| {
-            let indent = line.len() - line.trim_start().len();
-            if line[indent..].starts_with(&prefix) {
+        .filter_map(|old| {
+            let indent = &old[..old.len() - old.trim_start().len()];
+            if old[indent.len()..].starts_with(&prefix) {
                 found = true;
-                format!("{}{prefix} {value}", &line[..indent])
+                line(indent)
             } else {
-                line.to_owned()
+                Some(old.to_owned())
             }
         })
         .collect();

@@ -57,7 +57,10 @@ impl Host for WasmCloud {
         })
     }
 
-    fn counters(&self) -> Result<Self::Counters, StoreError> {
-        counters::open()
+    fn counters(&self) -> Result<Option<OpenCounters>, StoreError> {
+        match self.setting("metrics") {
+            Ok(Some(value)) if value == "off" => Ok(None),
+            _ => counters::open().map(Some),
+        }
     }
 }

@@ -84,11 +84,10 @@ pub fn compare(options: &Options) -> Result<()> {
     let start = |name: &str, store| {
         let data = folder.join(name);
         fs::create_dir_all(&data)?;
+        let log = data.join("log");
         let setup = Setup {
-            data: &data,
-            log: Some(&data.join("log")),
             store,
-            root_certificate: None,
+            ..Setup::shipped(&data, Some(&log))
         };
         Host::start(kind, &program, free_port()?, setup)
     };
