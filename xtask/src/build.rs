@@ -19,8 +19,16 @@ const REVISION_VARIABLE: &str = "HELLO_REVISION";
 ///
 /// One sentence, if there is no compiler or the build fails.
 pub fn build(host: Option<HostKind>) -> Result<()> {
+    build_as(host, &revision())
+}
+
+/// [`build`] of what will say that it is of `revision`.
+///
+/// # Errors
+///
+/// As [`build`].
+pub fn build_as(host: Option<HostKind>, revision: &str) -> Result<()> {
     let compiler = Compiler::find_or_fetch()?;
-    let revision = revision();
     let hosts = host.map_or_else(|| HostKind::ALL.to_vec(), |host| vec![host]);
     for host in hosts {
         announce(&format!("building the component for {host}"));
@@ -32,7 +40,7 @@ pub fn build(host: Option<HostKind>) -> Result<()> {
                 .cargo("build")
                 .args(["--release", "--locked", "--package"])
                 .arg(format!("hello-{host}"))
-                .env(REVISION_VARIABLE, &revision)
+                .env(REVISION_VARIABLE, revision)
                 .current_dir(crate::root()),
         )?;
         let artifact = host.artifact();
@@ -46,7 +54,8 @@ pub fn build(host: Option<HostKind>) -> Result<()> {
 
 /// The revision that is built: the variable, where a pipeline sets it, else git's commit, with
 /// `-dirty` where the tree differs from it.
-fn revision() -> String {
+#[must_use]
+pub fn revision() -> String {
     let git = |arguments: &[&str]| {
         let output = Command::new("git")
             .args(arguments)

@@ -115,14 +115,29 @@ impl Host {
     /// One sentence: the port is taken, the component is not built, the host ended or does
     /// not answer.
     pub fn start(kind: HostKind, program: &Path, port: u16, setup: Setup) -> Result<Self> {
+        Self::start_artifact(kind, program, &kind.artifact(), port, setup)
+    }
+
+    /// [`Host::start`] with a component that is somewhere else than where it is built.
+    ///
+    /// # Errors
+    ///
+    /// As [`Host::start`].
+    pub fn start_artifact(
+        kind: HostKind,
+        program: &Path,
+        artifact: &Path,
+        port: u16,
+        setup: Setup,
+    ) -> Result<Self> {
         require_free(port)?;
         ensure!(
-            kind.artifact().exists(),
+            artifact.exists(),
             "the component for {kind} is not built: run `cargo xtask build`"
         );
         let mut command = match kind {
-            HostKind::Spin => spin(program, port, &setup)?,
-            HostKind::Wasmcloud => wash(program, port, &setup)?,
+            HostKind::Spin => spin(program, artifact, port, &setup)?,
+            HostKind::Wasmcloud => wash(program, artifact, port, &setup)?,
         };
         if let Some(file) = setup.root_certificate {
             command.env("SSL_CERT_FILE", file);
@@ -200,18 +215,24 @@ impl Host {
     }
 }
 
-fn spin(program: &Path, port: u16, setup: &Setup) -> Result<Command> {
+fn spin(program: &Path, artifact: &Path, port: u16, setup: &Setup) -> Result<Command> {
     // Paths in a runtime configuration are relative to it, so a copy has a store of its own.
     let shipped = root().join("runtime-config.toml");
     let config = setup.data.join("runtime-config.toml");
     if !config.exists() {
         fs::copy(&shipped, &config)?;
     }
+    let mut manifest = root().join("spin.toml");
+    if artifact != HostKind::Spin.artifact() {
+        let shipped = fs::read_to_string(&manifest)?;
+        manifest = setup.data.join("spin.toml");
+        fs::write(&manifest, with_source(&shipped, artifact)?)?;
+    }
     let mut command = Command::new(program);
     command
         .arg("up")
         .arg("--from")
-        .arg(root().join("spin.toml"))
+        .arg(manifest)
         .args(["--listen", &format!("127.0.0.1:{port}")])
         .arg("--runtime-config-file")
         .arg(config)
@@ -243,13 +264,13 @@ fn spin(program: &Path, port: u16, setup: &Setup) -> Result<Command> {
     Ok(command)
 }
 
-fn wash(program: &Path, port: u16, setup: &Setup) -> Result<Command> {
+fn wash(program: &Path, artifact: &Path, port: u16, setup: &Setup) -> Result<Command> {
     // `wash dev` has no options for these, so it gets the shipped file with other values.
     let shipped = root().join(".wash/config.yaml");
     let mut config = fs::read_to_string(&shipped)?;
     let mut values = vec![
         ("command", "\"true\"".to_owned()), // built already
-        ("component_path", quoted(&HostKind::Wasmcloud.artifact())),
+        ("component_path", quoted(artifact)),
         ("address", format!("127.0.0.1:{port}")),
         ("wasi_keyvalue_path", quoted(&setup.data.join(".wash/data"))),
     ];
@@ -296,6 +317,15 @@ fn wash(program: &Path, port: u16, setup: &Setup) -> Result<Command> {
         .args(["dev", "--non-interactive", "--log-level", "warn"])
         .current_dir(folder);
     Ok(command)
+}
+
+/// The manifest `toml` with `artifact` as its component.
+fn with_source(toml: &str, artifact: &Path) -> Result<String> {
+    let source = toml
+        .lines()
+        .find(|line| line.starts_with("source = "))
+        .context("spin.toml has no `source`")?;
+    Ok(toml.replace(source, &format!("source = {}", quoted(artifact))))
 }
 
 fn quoted(path: &Path) -> String {

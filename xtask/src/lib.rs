@@ -10,7 +10,7 @@
 //! | [`postgres`] | a real Postgres of one's own, and the migrations |
 //! | [`host`] | starts a host with a component, and ends it |
 //! | [`client`] | HTTP/1.1 over one connection, to the byte |
-//! | [`up`], [`check`], [`test`], [`bench`] | the commands of `cargo xtask` |
+//! | [`up`], [`check`], [`test`], [`bench`], [`rehearse`] | the commands of `cargo xtask` |
 
 pub mod bench;
 pub mod build;
@@ -19,6 +19,7 @@ pub mod client;
 pub mod host;
 pub mod postgres;
 pub mod process;
+pub mod rehearse;
 pub mod run;
 pub mod test;
 pub mod tools;

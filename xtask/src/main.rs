@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{HostKind, bench, build, check, postgres, test, up};
+use xtask::{HostKind, bench, build, check, postgres, rehearse, test, up};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "hello's tasks", version)]
@@ -32,6 +32,8 @@ enum Task {
         #[arg(long, env = "HELLO_MIGRATE_URL", hide_env_values = true)]
         url: String,
     },
+    /// Swap two versions under load behind a proxy, and count what it costs
+    RehearseSwap(rehearse::Options),
     /// Measure a host that is serving, or hello beside its peer
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Task::Build { host } => build::build(host),
         Task::Check => check::check(),
         Task::Migrate { url } => postgres::migrate(&url),
+        Task::RehearseSwap(options) => rehearse::command(&options),
         Task::Bench(bench) => bench.run(),
     };
     match outcome {

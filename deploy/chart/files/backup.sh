@@ -6,9 +6,9 @@
 #   backup.sh dump       into BACKUP_FOLDER: needs pg_dump and the database
 #   backup.sh upload     out of it: needs the AWS CLI and the bucket
 #
-# Two steps, so that two official images do it (postgres, then amazon/aws-cli), and neither
-# container has the other's secrets. The bucket's lifecycle deletes what is old, not this: whoever
-# writes backups needs no right to delete them.
+# Two steps, so that two official images do it, postgres and amazon/aws-cli, and neither container
+# has the other's secrets. Both run as one user: what is written is for its owner alone. The
+# bucket's lifecycle deletes what is old, not this: who writes backups need not delete them.
 #
 # From the environment:
 #   BACKUP_BUCKET        the bucket
