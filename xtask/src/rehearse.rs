@@ -216,6 +216,7 @@ impl Stage {
             store: Store::Postgres(&self.database),
             settings: &[("log_level", "warn")],
             root_certificate: None,
+            telemetry: None,
         };
         let artifact = &self.artifacts[version];
         Host::start_artifact(self.kind, &self.program, artifact, port, setup)
