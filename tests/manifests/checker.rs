@@ -74,6 +74,19 @@ impl Checker {
         Ok(rendered)
     }
 
+    /// The file that `helm package` makes in `folder`.
+    pub fn package(&self, folder: &Path) -> Result<PathBuf> {
+        let mut command = Command::new(&self.helm);
+        command
+            .arg("package")
+            .arg(xtask::root().join("deploy/chart"))
+            .arg("--destination")
+            .arg(folder);
+        succeeded(&command.output()?)?;
+        let mut files = std::fs::read_dir(folder)?;
+        Ok(files.next().context("it made no file")??.path())
+    }
+
     /// `helm lint`, its warnings being errors.
     pub fn lint(&self, values: &[PathBuf]) -> Result<()> {
         let mut command = Command::new(&self.helm);

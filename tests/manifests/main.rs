@@ -53,18 +53,33 @@ fn main() {
     }
     for file in manifests() {
         let name = shown(&file);
-        let also = (checker.clone(), file.clone());
-        trials.push(Trial::test(format!("{name}: valid objects"), move || {
-            file_is_valid(&also.0, &also.1, false)
-        }));
-        let also = (checker.clone(), file);
-        trials.push(
-            Trial::test(
-                format!("{name}: its custom resources are valid"),
-                move || file_is_valid(&also.0, &also.1, true),
-            )
-            .with_ignored_flag(checker.schemas.is_none()),
-        );
+        let objects = fs::read_to_string(&file)
+            .map_err(anyhow::Error::from)
+            .and_then(|yaml| checker.checked(&yaml));
+        let kinds: BTreeSet<bool> = match objects {
+            Ok(objects) => objects.iter().map(|object| object.custom).collect(),
+            Err(error) => {
+                trials.push(Trial::test(format!("{name}: valid objects"), move || {
+                    Err(format!("{error:#}").into())
+                }));
+                continue;
+            }
+        };
+        assert!(!kinds.is_empty(), "{name} has no object");
+        for custom in kinds {
+            let what = if custom {
+                "custom resources"
+            } else {
+                "objects"
+            };
+            let also = (checker.clone(), file.clone());
+            trials.push(
+                Trial::test(format!("{name}: valid {what}"), move || {
+                    no_problems(also.0.checked(&fs::read_to_string(&also.1)?)?, custom)
+                })
+                .with_ignored_flag(custom && checker.schemas.is_none()),
+            );
+        }
     }
     trials.extend(switch::trials(&checker));
     trials.extend(refused::trials(&checker));
@@ -126,14 +141,6 @@ fn renders_valid_objects(
         checker.lint(values)?;
     }
     no_problems(checker.checked(&checker.render(values, &[])?)?, custom)
-}
-
-fn file_is_valid(checker: &Checker, file: &Path, custom: bool) -> Result<(), Failed> {
-    let objects = checker.checked(&fs::read_to_string(file)?)?;
-    if objects.is_empty() {
-        return Err(format!("{} has no object", file.display()).into());
-    }
-    no_problems(objects, custom)
 }
 
 /// Fails with all problems of the built-in kinds, or of the custom resources.

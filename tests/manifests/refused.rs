@@ -77,7 +77,7 @@ const REFUSED: [(&str, &str, &[&str], &str); 14] = [
         "a name that Kubernetes would not take",
         "canary",
         &["versions[0].name=v1.4.0"],
-        "a version's name, such as v1-4-0",
+        "the name of a version, such as v1-4-0",
     ),
     (
         "a value that nothing reads",

@@ -8,6 +8,7 @@ use std::{
 
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::{
     all_values,
@@ -19,7 +20,7 @@ const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef012
 type Test = fn(&Checker) -> Result<(), Failed>;
 
 pub fn trials(checker: &Checker) -> Vec<Trial> {
-    let tests: [(&str, Test); 7] = [
+    let tests: [(&str, Test); 8] = [
         ("a swap writes one object: the HTTPRoute", |checker| {
             a_swap_writes_one(checker, "production", "HTTPRoute hello")
         }),
@@ -42,6 +43,10 @@ pub fn trials(checker: &Checker) -> Vec<Trial> {
         (
             "Argo CD's project allows what the chart renders, and no more",
             the_project,
+        ),
+        (
+            "the packaged chart renders the same, migrations included",
+            the_package,
         ),
         (
             "wasmCloud's route names a version that there is",
@@ -255,6 +260,20 @@ fn the_project(checker: &Checker) -> Result<(), Failed> {
     if allowed != rendered {
         let differences: Vec<_> = allowed.symmetric_difference(&rendered).collect();
         return Err(format!("allowed or rendered, but not both: {differences:?}").into());
+    }
+    Ok(())
+}
+
+fn the_package(checker: &Checker) -> Result<(), Failed> {
+    let folder = TempDir::new()?;
+    let package = checker.package(folder.path())?;
+    let from_package = checker.render_chart(&package, &example("production"), &[])?;
+    let from_folder = checker.render(&example("production"), &[])?;
+    if from_package != from_folder {
+        return Err("it renders something else".into());
+    }
+    if !from_package.contains("CREATE TABLE IF NOT EXISTS users") {
+        return Err("the migrations are not in it".into());
     }
     Ok(())
 }

@@ -12,7 +12,8 @@ set -eu
 : "${SERVICE_PASSWORD:?is the password of the role hello}"
 
 apply() {
-    psql --no-psqlrc --no-password --quiet --set ON_ERROR_STOP=1 --single-transaction "$@"
+    psql --no-psqlrc --no-password --quiet --output=/dev/null --set ON_ERROR_STOP=1 \
+        --single-transaction "$@"
 }
 
 for file in "${MIGRATIONS:-/migrations}"/*.sql; do
