@@ -199,8 +199,15 @@ fn versions_are_whole(objects: &[Object]) -> Result<(), String> {
                 "the PodDisruptionBudget of {name} selects {selects}"
             ));
         }
-        if !names_of("Job").contains(format!("{name}-smoke").as_str()) {
-            return Err(format!("{name} has no smoke test"));
+        let smoke_test = of_kind("Job").into_iter().find(|job| {
+            let urls = strings_at(&job.object, &["value"]);
+            urls.contains(&format!("http://{name}").as_str())
+        });
+        let smoke_test = smoke_test.ok_or_else(|| format!("{name} has no smoke test"))?;
+        // A hook would run again before a rollback, and hold it up where the version is broken.
+        let annotations = &smoke_test.object["metadata"]["annotations"];
+        if annotations.to_string().contains("hook") {
+            return Err(format!("the smoke test of {name} is a hook: {annotations}"));
         }
         let scales = app["spec"]["enableAutoscaling"] == true;
         if scales == app["spec"]["replicas"].is_number() {

@@ -30,11 +30,13 @@ pub fn trials(checker: &Checker) -> Vec<Trial> {
             .with_ignored_flag(needs_schemas && checker.schemas.is_none()),
         );
     }
-    let also = checker.clone();
-    trials.push(Trial::test(
-        "the checks find a PodDisruptionBudget that was dropped",
-        move || a_dropped_budget(&also),
-    ));
+    for (dropped, problem) in DROPPED {
+        let also = checker.clone();
+        trials.push(Trial::test(
+            format!("the checks miss {dropped}, when it is dropped"),
+            move || misses(&also, dropped, problem),
+        ));
+    }
     let also = checker.clone();
     trials.push(Trial::test(
         "without schemas, a custom resource is not called valid",
@@ -216,16 +218,38 @@ fn finds(checker: &Checker, from: &str, to: &str, problem: &str) -> Result<(), F
     Ok(())
 }
 
-fn a_dropped_budget(checker: &Checker) -> Result<(), Failed> {
+/// The beginning of an object's name, and the problem without it.
+const DROPPED: [(&str, &str); 6] = [
+    (
+        "PodDisruptionBudget hello-v1-5-0",
+        "hello-v1-5-0 has no PodDisruptionBudget",
+    ),
+    (
+        "HorizontalPodAutoscaler hello-v1-5-0",
+        "hello-v1-5-0 scales by itself: true; by an object: false",
+    ),
+    ("Job hello-v1-5-0-smoke", "hello-v1-5-0 has no smoke test"),
+    (
+        "SpinAppExecutor containerd-shim-spin",
+        "hello-v1-4-0 has an executor that is not there",
+    ),
+    (
+        "ExternalSecret hello-database-owner",
+        "Job hello-migrations needs hello-database-owner, which nobody makes",
+    ),
+    ("ConfigMap hello-smoke-test", "Job hello-v1-4-0-smoke-"),
+];
+
+fn misses(checker: &Checker, dropped: &str, problem: &str) -> Result<(), Failed> {
     let mut objects = checker.objects(&example("production"), &[])?;
     versions_are_whole(&objects)?;
-    let dropped = "PodDisruptionBudget hello-v1-5-0";
-    objects.retain(|object| name_of(&object.object) != dropped);
-    assert_eq!(
-        versions_are_whole(&objects),
-        Err("hello-v1-5-0 has no PodDisruptionBudget".to_owned())
-    );
-    Ok(())
+    let count = objects.len();
+    objects.retain(|object| !name_of(&object.object).starts_with(dropped));
+    assert_eq!(objects.len(), count - 1, "there is not one {dropped}");
+    match versions_are_whole(&objects) {
+        Err(found) if found.starts_with(problem) => Ok(()),
+        other => Err(format!("it says {other:?}").into()),
+    }
 }
 
 /// That a misspelt field passes there is why the part is called SKIPPED, and not passed.

@@ -3,6 +3,16 @@
 hello-{{ .name }}
 {{- end }}
 
+{{/*
+The name of a version's smoke test. A Job cannot be changed, so one that differs is another one.
+Called with (list . VERSION).
+*/}}
+{{- define "hello.smokeTest" -}}
+{{- $root := index . 0 }}
+{{- $what := print $root.Values.images.curl ($root.Files.Get "files/smoke.sh") (toJson $root.Values.imagePullSecrets) }}
+{{- include "hello.app" (index . 1) }}-smoke-{{ sha256sum $what | trunc 8 }}
+{{- end }}
+
 {{- define "hello.labels" -}}
 app.kubernetes.io/name: hello
 app.kubernetes.io/part-of: hello
@@ -21,7 +31,7 @@ need), `database`, `migrations`, `version`, `smoke-test`, `switch`.
 {{- if eq $root.Values.delivery "argocd" }}
 {{- $waves := dict "config" "-4" "base" "-4" "database" "-3" "migrations" "-2" "version" "-1" "smoke-test" "0" "switch" "1" }}
 argocd.argoproj.io/sync-wave: {{ get $waves $step | quote }}
-{{- if has $step (list "migrations" "smoke-test") }}
+{{- if eq $step "migrations" }}
 argocd.argoproj.io/hook: Sync
 argocd.argoproj.io/hook-delete-policy: BeforeHookCreation
 {{- end }}
@@ -36,9 +46,6 @@ helm.sh/resource-policy: keep
 {{- else if eq $step "migrations" }}
 helm.sh/hook: {{ ternary "post-install" "pre-install" $root.Values.postgres.cluster.enabled }},pre-upgrade
 helm.sh/hook-weight: "-5"
-helm.sh/hook-delete-policy: before-hook-creation
-{{- else if eq $step "smoke-test" }}
-helm.sh/hook: post-install,post-upgrade
 helm.sh/hook-delete-policy: before-hook-creation
 {{- end }}
 {{- end }}
