@@ -20,7 +20,7 @@ const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef012
 type Test = fn(&Checker) -> Result<(), Failed>;
 
 pub fn trials(checker: &Checker) -> Vec<Trial> {
-    let tests: [(&str, Test); 8] = [
+    let tests: [(&str, Test); 9] = [
         ("a swap writes one object: the HTTPRoute", |checker| {
             a_swap_writes_one(checker, "production", "HTTPRoute hello")
         }),
@@ -36,6 +36,7 @@ pub fn trials(checker: &Checker) -> Vec<Trial> {
             "weights name every version that gets requests",
             weights_are_in_the_route,
         ),
+        ("a closed route is none", a_closed_route),
         (
             "Argo CD's waves: database, migrations, version, smoke test, switch",
             the_waves,
@@ -197,6 +198,15 @@ fn weights_are_in_the_route(checker: &Checker) -> Result<(), Failed> {
         expected(&[("hello-v1-5-0", 5)])
     );
     assert_eq!(route(&["weights=null"])?, expected(&[("hello-v1-4-0", 1)]));
+    Ok(())
+}
+
+fn a_closed_route(checker: &Checker) -> Result<(), Failed> {
+    let values = example("production");
+    let open = rendered(checker, &values, &[])?;
+    let closed = rendered(checker, &values, &["route.type=none"])?;
+    assert_eq!(differ(&open, &closed), ["HTTPRoute hello"]);
+    assert!(!closed.contains_key("HTTPRoute hello"));
     Ok(())
 }
 
