@@ -210,13 +210,11 @@ impl Stage {
     fn host(&self, version: usize, port: u16) -> Result<Host> {
         let data = self.folder.join(port.to_string()).join(VERSIONS[version]);
         fs::create_dir_all(&data)?;
+        let log = data.join("log");
         let setup = Setup {
-            data: &data,
-            log: Some(&data.join("log")),
             store: Store::Postgres(&self.database),
             settings: &[("log_level", "warn")],
-            root_certificate: None,
-            telemetry: None,
+            ..Setup::shipped(&data, Some(&log))
         };
         let artifact = &self.artifacts[version];
         Host::start_artifact(self.kind, &self.program, artifact, port, setup)

@@ -168,7 +168,7 @@ impl Client {
     /// Request number `n`, and the check of its answer.
     fn request(&mut self, port: u16, n: usize, version: &mut Option<String>) -> Result<()> {
         // Each user is written once, then each in turn is read and written.
-        let is_put = n < USERS || n % PUT_EVERY == 0;
+        let is_put = n < USERS || n.is_multiple_of(PUT_EVERY);
         let user = if n < USERS {
             n
         } else {
