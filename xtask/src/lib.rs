@@ -10,6 +10,7 @@
 //! | [`postgres`] | a real Postgres of one's own, and the migrations |
 //! | [`host`] | starts a host with a component, and ends it |
 //! | [`client`] | HTTP/1.1 over one connection, to the byte |
+//! | [`observability`] | checks the alerts, the dashboard and compose.yaml |
 //! | [`up`], [`check`], [`test`], [`manifests`], [`bench`], [`rehearse`] | the commands of `cargo xtask` |
 
 pub mod bench;
@@ -18,6 +19,7 @@ pub mod check;
 pub mod client;
 pub mod host;
 pub mod manifests;
+pub mod observability;
 pub mod postgres;
 pub mod process;
 pub mod rehearse;

@@ -17,6 +17,9 @@ pub const HOST_VARIABLE: &str = "HELLO_HOST";
 /// What `tests/hosts.rs` reads: the host's program.
 pub const PROGRAM_VARIABLE: &str = "HELLO_HOST_PROGRAM";
 
+/// What `tests/operations.rs` reads: whether it may fetch what it needs.
+pub const OPERATIONS_VARIABLE: &str = "HELLO_OPERATIONS";
+
 /// A part of the run.
 struct Part {
     name: String,
@@ -46,6 +49,12 @@ pub fn test() -> Result<()> {
 
     let mut parts = vec![run_part("native", Command::new("cargo").arg("test"))?];
     parts.extend(run_manifests(manifests::schemas().as_deref())?);
+    parts.push(run_part(
+        "operations",
+        Command::new("cargo")
+            .args(["test", "--package", "hello", "--test", "operations"])
+            .env(OPERATIONS_VARIABLE, "1"),
+    )?);
     parts.push(run_host(HostKind::Wasmcloud, &wash)?);
     parts.push(match tools::find(HostKind::Spin)? {
         Some(spin) => run_host(HostKind::Spin, &spin)?,
