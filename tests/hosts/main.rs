@@ -7,6 +7,7 @@ mod logs;
 #[path = "../suite/over_http.rs"]
 mod over_http;
 mod postgres;
+mod smoke;
 #[path = "../suite/mod.rs"]
 mod suite;
 
@@ -206,6 +207,9 @@ impl Column {
             }),
             self.trial("a client that leaves saves nothing", move |_| {
                 abuse::leaving_client(port)
+            }),
+            self.trial("a release's smoke test passes", move |_| {
+                smoke::smoke_test(port)
             }),
             self.trial("two requests in one segment get two answers", move |_| {
                 abuse::pipelined(port)

@@ -11,13 +11,14 @@
 //! | [`host`] | starts a host with a component, and ends it |
 //! | [`client`] | HTTP/1.1 over one connection, to the byte |
 //! | [`observability`] | checks the alerts, the dashboard and compose.yaml |
-//! | [`up`], [`check`], [`test`], [`bench`], [`rehearse`] | the commands of `cargo xtask` |
+//! | [`up`], [`check`], [`test`], [`manifests`], [`bench`], [`rehearse`] | the commands of `cargo xtask` |
 
 pub mod bench;
 pub mod build;
 pub mod check;
 pub mod client;
 pub mod host;
+pub mod manifests;
 pub mod observability;
 pub mod postgres;
 pub mod process;

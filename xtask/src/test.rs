@@ -2,14 +2,14 @@
 
 use std::{
     io::{BufRead, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
 
-use crate::{HostKind, build, root, run::announce, tools};
+use crate::{HostKind, build, manifests, root, run::announce, tools};
 
 /// What `tests/hosts.rs` reads: the host to test.
 pub const HOST_VARIABLE: &str = "HELLO_HOST";
@@ -48,6 +48,7 @@ pub fn test() -> Result<()> {
     build::build(None)?;
 
     let mut parts = vec![run_part("native", Command::new("cargo").arg("test"))?];
+    parts.extend(run_manifests(manifests::schemas().as_deref())?);
     parts.push(run_part(
         "operations",
         Command::new("cargo")
@@ -66,6 +67,30 @@ pub fn test() -> Result<()> {
         },
     });
     summarise(&parts)
+}
+
+/// Runs the checks of the manifests, and sums up.
+///
+/// # Errors
+///
+/// If one failed.
+pub(crate) fn manifests_alone(schemas: Option<&Path>) -> Result<()> {
+    summarise(&run_manifests(schemas)?)
+}
+
+fn run_manifests(schemas: Option<&Path>) -> Result<Vec<Part>> {
+    let mut parts = vec![run_part("manifests", &mut manifests::command(schemas))?];
+    if schemas.is_none() {
+        parts.push(Part {
+            name: "custom resources against their schemas".to_owned(),
+            outcome: Outcome::Skipped {
+                why: "there is no ../shared/schemas: name the folder with --schemas, or as \
+                      HELLO_SCHEMAS"
+                    .to_owned(),
+            },
+        });
+    }
+    Ok(parts)
 }
 
 fn run_host(kind: HostKind, program: &PathBuf) -> Result<Part> {
