@@ -84,7 +84,7 @@ pub async fn respond<B: RequestBody, H: Host>(
     let path = request.uri().path().to_owned();
     let (route, segment) = Route::of(&path);
     let mut answer = match request.method() {
-        &Method::OPTIONS if route != Route::Unknown => Ok(options(route)),
+        &Method::OPTIONS if !matches!(route, Route::Hello | Route::Unknown) => Ok(options(route)),
         _ => match route {
             Route::Hello => hello(segment, request, session, today).await,
             Route::Unknown => Err(Problem::not_found("there is nothing at this path")),
@@ -148,6 +148,7 @@ async fn hello<B: RequestBody, H: Host>(
     match *request.method() {
         Method::GET | Method::HEAD => greet(segment, session, today).await,
         Method::PUT => save(segment, request, session, today).await,
+        Method::OPTIONS => username(segment).map(|_| options(Route::Hello)),
         _ => Err(Problem::method_not_allowed(Route::Hello.allow())),
     }
 }

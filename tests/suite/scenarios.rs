@@ -384,6 +384,7 @@ fn usernames(today: NaiveDate) -> Scenario {
         let target = format!("/hello/{segment}");
         steps.push(get(&target, 400, problem(detail)));
         steps.push(head(&target, 400, problem(detail)));
+        steps.push(step("OPTIONS", &target, 400, problem(detail)));
         steps.push(put(
             &target,
             r#"{"dateOfBirth":"1990-06-20"}"#,
