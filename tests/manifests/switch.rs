@@ -20,7 +20,7 @@ const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef012
 type Test = fn(&Checker) -> Result<(), Failed>;
 
 pub fn trials(checker: &Checker) -> Vec<Trial> {
-    let tests: [(&str, Test); 9] = [
+    let tests: [(&str, Test); 10] = [
         ("a swap writes one object: the HTTPRoute", |checker| {
             a_swap_writes_one(checker, "production", "HTTPRoute hello")
         }),
@@ -37,6 +37,10 @@ pub fn trials(checker: &Checker) -> Vec<Trial> {
             weights_are_in_the_route,
         ),
         ("a closed route is none", a_closed_route),
+        (
+            "in come the gateway, Prometheus and the smoke test; out to DNS and the store",
+            the_network,
+        ),
         (
             "Argo CD's waves: database, migrations, version, smoke test, switch",
             the_waves,
@@ -207,6 +211,59 @@ fn a_closed_route(checker: &Checker) -> Result<(), Failed> {
     let closed = rendered(checker, &values, &["route.type=none"])?;
     assert_eq!(differ(&open, &closed), ["HTTPRoute hello"]);
     assert!(!closed.contains_key("HTTPRoute hello"));
+    Ok(())
+}
+
+fn the_network(checker: &Checker) -> Result<(), Failed> {
+    let objects = rendered(checker, &example("production"), &[])?;
+    let policy = objects
+        .get("NetworkPolicy hello-service")
+        .ok_or("there is no NetworkPolicy")?;
+    let namespace = |name: &str| {
+        let labels = serde_json::json!({"kubernetes.io/metadata.name": name});
+        serde_json::json!({"namespaceSelector": {"matchLabels": labels}})
+    };
+    let ours = |component: &str| {
+        serde_json::json!({"matchLabels": {
+            "app.kubernetes.io/name": "hello",
+            "app.kubernetes.io/component": component,
+        }})
+    };
+    let mut dns = namespace("kube-system");
+    dns["podSelector"] = serde_json::json!({"matchLabels": {"k8s-app": "kube-dns"}});
+    let tcp = |port: u16| serde_json::json!({"protocol": "TCP", "port": port});
+    assert_eq!(
+        policy["spec"],
+        serde_json::json!({
+            "podSelector": ours("service"),
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [{
+                "from": [
+                    namespace("kong"),
+                    namespace("monitoring"),
+                    {"podSelector": ours("smoke-test")},
+                ],
+                "ports": [{"protocol": "TCP", "port": "http-app"}],
+            }],
+            "egress": [
+                {"to": [dns], "ports": [{"protocol": "UDP", "port": 53}, tcp(53)]},
+                {"to": [{"ipBlock": {"cidr": "10.0.128.0/20"}}], "ports": [tcp(5432)]},
+            ],
+        })
+    );
+    // Each pod that the chart makes is somebody whom a policy is for.
+    for name in [
+        "Job hello-migrations",
+        "CronJob hello-backup",
+        "SpinApp hello-v1-5-0",
+    ] {
+        let labels = at(&objects[name], "app.kubernetes.io/component");
+        for label in labels.iter().filter_map(|label| label.as_str()) {
+            if !objects.contains_key(&format!("NetworkPolicy hello-{label}")) {
+                return Err(format!("no NetworkPolicy is for {name}").into());
+            }
+        }
+    }
     Ok(())
 }
 
