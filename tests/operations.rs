@@ -383,11 +383,11 @@ fn backup() -> Result<(), Failed> {
     })
 }
 
-/// A short rehearsal: as many requests as half a minute has.
+/// A short rehearsal: half a minute at the pace of the slower host.
 fn swap() -> Result<(), Failed> {
     let options = rehearse::Options {
-        requests: 6000,
-        rate: 300,
+        requests: 3000,
+        rate: 200,
         host: None,
     };
     Ok(rehearse::rehearse(&options).map_err(|error| format!("{error:#}"))?)

@@ -74,6 +74,14 @@ impl Report {
         }
     }
 
+    /// How many requests had been sent and not been answered at `moment`.
+    fn under_way(&self, moment: Duration) -> usize {
+        self.records
+            .iter()
+            .filter(|record| (record.sent..record.done).contains(&moment))
+            .count()
+    }
+
     fn time_line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let end = self.records.iter().map(|record| record.done).max();
         let seconds = end.unwrap_or_default().as_secs_f64();
@@ -137,9 +145,10 @@ impl fmt::Display for Report {
             };
             writeln!(
                 f,
-                "{}: both versions answer for {:.1} ms",
+                "{}: both versions answer for {:.1} ms; {} requests were under way",
                 event.what,
-                self.overlap(index, old, new).as_secs_f64() * 1000.0
+                self.overlap(index, old, new).as_secs_f64() * 1000.0,
+                self.under_way(event.at)
             )?;
         }
         Ok(())
@@ -181,6 +190,8 @@ mod tests {
         let report = Report::new(records, events);
         assert_eq!(report.overlap(0, "v1", "v2"), Duration::from_millis(3));
         assert_eq!(report.overlap(1, "v2", "v1"), Duration::ZERO);
+        let moment = |ms| report.under_way(Duration::from_millis(ms));
+        assert_eq!((moment(11), moment(12)), (1, 0));
     }
 
     #[test]
