@@ -123,7 +123,7 @@ fn health_is(checker: &Checker, object: &str, status: &str, message: &str) -> Re
 
 fn the_migrations() -> Result<(), Failed> {
     let folder = TempDir::new()?;
-    let server = Postgres::start(folder.path())?;
+    let server = Postgres::start_with(folder.path(), &["log_statement=all".to_owned()])?;
     let owner = server.owner();
     // What a shell or SQL would take for its own.
     let password = "it's \"a\" $(test) \\ :password";
@@ -140,14 +140,40 @@ fn the_migrations() -> Result<(), Failed> {
     // As the Job finds them: through the chart's link.
     let migrations = xtask::root().join("deploy/chart/files/migrations");
     server.psql("DROP TABLE users")?;
+    // Managed databases give nobody a superuser.
+    server.psql(&format!(
+        "CREATE ROLE deployer LOGIN CREATEROLE PASSWORD '{}'",
+        owner.password
+    ))?;
+    server.psql(&format!(
+        "ALTER DATABASE {} OWNER TO deployer",
+        owner.database
+    ))?;
     for _ in 0..2 {
         let mut command = Command::new("sh");
         command
             .arg(&script)
             .env("MIGRATIONS", &migrations)
             .env("SERVICE_PASSWORD", password);
-        client(&mut command, &owner.user, &owner.password);
+        client(&mut command, "deployer", &owner.password);
         run("run the migrations' Job", &mut command)?;
+    }
+    // A role that may not: the script fails, and says why.
+    fs::write(folder.path().join("0001_nothing.sql"), "SELECT 1;")?;
+    // A role may change its own password, so this is about another one's.
+    let told = fs::read_to_string(&script)?.replace("password hello", "password deployer");
+    let other = folder.path().join("migrate.sh");
+    fs::write(&other, told)?;
+    let mut refused = Command::new("sh");
+    refused
+        .arg(&other)
+        .env("MIGRATIONS", folder.path())
+        .env("SERVICE_PASSWORD", password);
+    client(&mut refused, "hello", password);
+    let refused = refused.output()?;
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    if refused.status.success() || !said.contains("permission denied") {
+        return Err(format!("it does not say that it may not: {said}").into());
     }
     let mut psql = Command::new("psql");
     psql.args([
@@ -166,6 +192,7 @@ fn the_migrations() -> Result<(), Failed> {
         return Err("Postgres takes any password".into());
     }
     let log = fs::read_to_string(folder.path().join("postgres.log"))?;
+    assert!(log.contains("GRANT SELECT"), "it logs no statement");
     if log.contains("$(test)") {
         return Err("the password is in the server's log".into());
     }
