@@ -46,7 +46,7 @@ pub const READ_HEADERS: [HeaderName; 6] = [
     TRACEPARENT,
 ];
 
-/// A response body: whole, and small or static.
+/// A response body: whole.
 pub type Body = Cow<'static, [u8]>;
 
 /// A response, and what the log and the metrics have to know of it.
@@ -262,7 +262,7 @@ fn asset(name: &str, headers: &HeaderMap) -> Result<Response<Body>, Problem> {
     if !takes_gzip(headers) {
         return Err(Problem::not_acceptable("this file is there as gzip alone"));
     }
-    let mut response = typed(asset.content_type, asset.gzip);
+    let mut response = typed(asset.content_type, asset.gzip());
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CONTENT_ENCODING, "gzip"),
