@@ -3,6 +3,7 @@
 //! `cargo xtask test` builds the components, finds the hosts, and runs this once for each.
 
 mod abuse;
+mod operations;
 #[path = "../suite/over_http.rs"]
 mod over_http;
 mod postgres;
@@ -49,6 +50,7 @@ fn main() {
     if arguments.list {
         let mut trials = column.trials(0);
         trials.extend(postgres::trials(&column));
+        trials.extend(operations::trials(&column, 0));
         libtest_mimic::run(&arguments, trials).exit();
     }
     let conclusion = run_all(&arguments, &column).unwrap_or_else(|error| {
@@ -66,7 +68,9 @@ fn run_all(arguments: &Arguments, column: &Column) -> Result<Conclusion, Failed>
     let (key_value, key_value_folder) = column.start(Store::Shipped)?;
     let (postgres, postgres_folder) = column.start(Store::Postgres(&server.service()))?;
 
-    let mut trials = column.trials(key_value.port);
+    // The long ones first: they run beside the others.
+    let mut trials = operations::trials(column, key_value.port);
+    trials.extend(column.trials(key_value.port));
     trials.extend(column.shared_trials("key-value", key_value.port, today));
     trials.extend(column.shared_trials("postgres", postgres.port, today));
     trials.extend(postgres::trials(column));
