@@ -1,11 +1,13 @@
 //! The port through which dates of birth are kept.
 
-pub mod configured;
+mod binding;
 pub mod key_value;
 pub mod memory;
 pub mod postgres;
 
 use std::fmt;
+
+pub use binding::{Binding, Store};
 
 use crate::{birthday::DateOfBirth, username::Username};
 
@@ -21,7 +23,7 @@ use crate::{birthday::DateOfBirth, username::Username};
 /// - a backend that does not answer, or answers nonsense, is a [`StoreError`], never `None`;
 /// - no error text holds a username, a date of birth or a password.
 ///
-/// `tests/contract.rs` holds the suite that every implementation passes.
+/// `tests/suite` holds the suite that every implementation passes.
 ///
 /// The functions are `async` for hosts to come; on a WASI 0.2 host they are ready at once.
 #[allow(
@@ -48,6 +50,32 @@ pub enum StoreError {
     Unavailable(String),
     /// The backend answered with something that is no date of birth.
     Corrupt,
+}
+
+/// A call of a [`UserStore`], or of the store of the metrics, for which `Read` is all there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// [`UserStore::birthday_of`]
+    Read,
+    /// [`UserStore::save`]
+    Write,
+    /// [`UserStore::ping`]
+    Ping,
+}
+
+impl Operation {
+    /// Every operation there is.
+    pub const ALL: [Self; 3] = [Self::Read, Self::Write, Self::Ping];
+
+    /// What logs and metrics call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Ping => "ping",
+        }
+    }
 }
 
 impl fmt::Display for StoreError {

@@ -1,13 +1,16 @@
-//! `wasi:http` 0.2 in and out, shared by the hosts: a request in, [`respond`], a response out.
+//! `wasi:http` 0.2 in and out, shared by the hosts: a request in, [`respond`], a response out,
+//! and then what nobody waits for.
 //!
 //! The order of the calls in [`send`] is the point of this module, see there.
 
 use std::{
+    io::{self, Write},
     pin::pin,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
-use chrono::{DateTime, NaiveDate};
+use chrono::{DateTime, Utc};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use wasip2::{
     clocks::{monotonic_clock, wall_clock},
@@ -19,35 +22,112 @@ use wasip2::{
         poll,
         streams::{InputStream, OutputStream, StreamError},
     },
+    random::random::get_random_u64,
 };
 
 use crate::{
-    http::{Body, Cause, READ_HEADERS, ReadError, RequestBody, malformed, respond},
-    store::UserStore,
+    correlation::{Correlation, X_REQUEST_ID},
+    host::{Host, Session},
+    http::{Body, OTHER, READ_HEADERS, ReadError, RequestBody, malformed, method_name, respond},
+    log::{Level, Line},
+    metrics,
 };
 
 /// How long a request body may take to arrive, in nanoseconds.
 const BODY_TIMEOUT: u64 = 5_000_000_000;
 
-/// Answers one request from `store`.
-pub fn serve<S: UserStore>(request: IncomingRequest, out: ResponseOutparam, store: &S) {
-    let response = match receive(request) {
-        Ok(request) => ready(respond(request, store, today())),
-        Err(_) => malformed(),
+/// Answers one request. The client has its answer before the request is logged and counted.
+pub fn serve<H: Host>(request: IncomingRequest, out: ResponseOutparam, host: &H) {
+    let started = uptime();
+    let timestamp = now();
+    let session = Session::new(host);
+    let (method, correlation, answer) = match receive(request) {
+        Ok(request) => {
+            let method = method_name(request.method());
+            let correlation = Correlation::of(request.headers(), random);
+            let today = timestamp.date_naive();
+            let answer = ready(respond(request, &session, today, uptime));
+            (method, correlation, answer)
+        }
+        Err(_) => {
+            let correlation = Correlation::of(&HeaderMap::new(), random);
+            (OTHER, correlation, malformed())
+        }
     };
-    if let Some(Cause(error)) = response.extensions().get() {
-        eprintln!("{error}");
+    let status = answer.response.status().as_u16();
+    send(out, answer.response, &correlation.request_id);
+
+    let duration = uptime().saturating_sub(started);
+    let trace = correlation.trace.as_ref();
+    let line = Line {
+        timestamp,
+        level: Level::of(status),
+        message: "answered",
+        method,
+        route: answer.route.template(),
+        status,
+        duration,
+        request_id: &correlation.request_id,
+        trace_id: trace.map(|trace| trace.trace_id.as_str()),
+        span_id: trace.map(|trace| trace.span_id.as_str()),
+        host: H::NAME,
+        store: session.store_name(),
+        cause: answer
+            .failure
+            .as_ref()
+            .map(|failure| failure.error.to_string()),
+    };
+    let level = host.setting("log_level").ok().flatten();
+    let level = level.as_deref().map_or(Level::default(), Level::parse);
+    let log = |line: &Line| {
+        if line.level <= level {
+            // In one piece, so that lines of instances that run at once do not mix.
+            let _ = io::stderr().write_all(&line.to_json());
+        }
+    };
+    log(&line);
+
+    let request = metrics::Request {
+        method,
+        route: answer.route,
+        status,
+    };
+    let counted = session.counters().and_then(|counters| match counters {
+        Some(counters) => ready(metrics::count(
+            &counters,
+            request,
+            duration,
+            answer.failure.as_deref(),
+        )),
+        None => Ok(()),
+    });
+    if let Err(error) = counted {
+        log(&Line {
+            level: Level::Warn,
+            message: "not counted",
+            cause: Some(error.to_string()),
+            ..line
+        });
     }
-    send(out, response);
 }
 
-/// The UTC date.
-fn today() -> NaiveDate {
-    i64::try_from(wall_clock::now().seconds)
+/// 128 bits that nobody can guess.
+fn random() -> (u64, u64) {
+    (get_random_u64(), get_random_u64())
+}
+
+/// The time since some moment, which never goes back.
+fn uptime() -> Duration {
+    Duration::from_nanos(monotonic_clock::now())
+}
+
+/// The time in UTC.
+fn now() -> DateTime<Utc> {
+    let now = wall_clock::now();
+    i64::try_from(now.seconds)
         .ok()
-        .and_then(|seconds| DateTime::from_timestamp(seconds, 0))
+        .and_then(|seconds| DateTime::from_timestamp(seconds, now.nanoseconds))
         .expect("the host's clock shows a year before 262142")
-        .date_naive()
 }
 
 /// Polls once: on a WASI 0.2 host every call blocks, so nothing is ever pending.
@@ -135,17 +215,18 @@ fn read_to_end(stream: &InputStream, limit: usize) -> Result<Vec<u8>, ReadError>
 /// writes both at once. The other way round they leave as two segments, and Nagle's algorithm
 /// holds the second one until the peer's delayed ACK, 40 ms later, on a host that does not set
 /// `TCP_NODELAY`.
-fn send(out: ResponseOutparam, response: Response<Body>) {
+fn send(out: ResponseOutparam, response: Response<Body>, request_id: &str) {
     let (mut head, bytes) = response.into_parts();
     if head.status != StatusCode::NO_CONTENT {
         head.headers
             .insert(header::CONTENT_LENGTH, bytes.len().into());
     }
-    let fields: Vec<_> = head
+    let mut fields: Vec<_> = head
         .headers
         .iter()
         .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
         .collect();
+    fields.push((X_REQUEST_ID.to_string(), request_id.into()));
     let fields = Fields::from_list(&fields).expect("no name of a header here is forbidden");
     let outgoing = OutgoingResponse::new(fields);
     outgoing

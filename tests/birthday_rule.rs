@@ -3,13 +3,26 @@
 #[path = "suite/rule.rs"]
 mod rule;
 
+use std::time::Duration;
+
 use chrono::{Datelike, Days, NaiveDate};
-use hello::{birthday::DateOfBirth, http::respond, store::memory::MemoryStore, username::Username};
+use hello::{
+    birthday::DateOfBirth,
+    host::{Session, memory::MemoryHost},
+    http::respond,
+    username::Username,
+};
 use http::Request;
 use proptest::prelude::*;
 
 fn date(year: i32, month: u32, day: u32) -> Option<NaiveDate> {
     NaiveDate::from_ymd_opt(year, month, day)
+}
+
+fn status(request: Request<&[u8]>, host: &MemoryHost, today: NaiveDate) -> u16 {
+    let session = Session::new(host);
+    let answer = pollster::block_on(respond(request, &session, today, || Duration::ZERO));
+    answer.response.status().as_u16()
 }
 
 /// Every today from 1900 to 2100 with every day of the year of birth, 29 February included:
@@ -103,8 +116,8 @@ proptest! {
             return Ok(());
         };
         let today = date(2026, 11, 22).expect("a date");
-        let response = pollster::block_on(respond(request, &MemoryStore::default(), today));
-        prop_assert!([204, 400, 404, 405, 413].contains(&response.status().as_u16()));
+        let status = status(request, &MemoryHost::default(), today);
+        prop_assert!([204, 400, 404, 405, 413].contains(&status));
     }
 
     /// JSON that is nearly right: the service takes it only if serde_json's own reading agrees.
@@ -130,14 +143,14 @@ proptest! {
                 .iter()
                 .zip(&values)
                 .any(|(key, value)| key == "dateOfBirth" && value == "\"1990-06-20\"");
-        let store = MemoryStore::default();
+        let host = MemoryHost::default();
         let request = Request::put("/hello/Ada")
             .header("content-type", "application/json")
             .body(body.as_bytes())
             .expect("a request");
         let today = date(2026, 11, 22).expect("a date");
-        let status = pollster::block_on(respond(request, &store, today)).status();
-        prop_assert_eq!(status.as_u16(), if good { 204 } else { 400 }, "{}", body);
-        prop_assert_eq!(store.len(), usize::from(good));
+        let status = status(request, &host, today);
+        prop_assert_eq!(status, if good { 204 } else { 400 }, "{}", body);
+        prop_assert_eq!(host.users.len(), usize::from(good));
     }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
-use super::{Body, Cause, ReadError, typed};
+use super::{Body, Failure, ReadError, to_json, typed};
 use crate::store::StoreError;
 
 /// A refusal. `detail` is a fixed sentence: it never holds input, nor the reason of a failure.
@@ -14,16 +14,20 @@ pub(super) struct Problem {
     status: StatusCode,
     detail: Cow<'static, str>,
     header: Option<(HeaderName, &'static str)>,
-    cause: Option<StoreError>,
+    failure: Option<Box<Failure>>,
+    dependency: Option<&'static str>,
 }
 
-/// The members of RFC 9457, section 3.1. The type is always `about:blank`: the status says it.
+/// The members of RFC 9457, section 3.1, and one of our own. The type is always `about:blank`:
+/// the status says it.
 #[derive(Serialize)]
 struct Document<'a> {
     r#type: &'static str,
     title: &'static str,
     status: u16,
     detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dependency: Option<&'static str>,
 }
 
 impl Problem {
@@ -32,7 +36,8 @@ impl Problem {
             status,
             detail: detail.into(),
             header: None,
-            cause: None,
+            failure: None,
+            dependency: None,
         }
     }
 
@@ -62,24 +67,50 @@ impl Problem {
         }
     }
 
+    pub(super) fn not_acceptable(detail: &'static str) -> Self {
+        Self::new(StatusCode::NOT_ACCEPTABLE, detail)
+    }
+
+    pub(super) fn failure(failure: Failure) -> Self {
+        let detail = match failure.error {
+            StoreError::Misconfigured(_) => "the store is misconfigured",
+            StoreError::Unavailable(_) | StoreError::Corrupt => "the store does not answer",
+        };
+        Self {
+            header: Some((header::RETRY_AFTER, "1")),
+            failure: Some(Box::new(failure)),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+        }
+    }
+
+    /// Says which dependency it is that is not ready.
+    pub(super) fn naming(self, dependency: &'static str) -> Self {
+        Self {
+            dependency: Some(dependency),
+            ..self
+        }
+    }
+
+    pub(super) fn take_failure(&mut self) -> Option<Box<Failure>> {
+        self.failure.take()
+    }
+
     pub(super) fn into_response(self) -> Response<Body> {
         let mut response = typed(
             "application/problem+json",
-            &Document {
+            to_json(&Document {
                 r#type: "about:blank",
                 title: self.status.canonical_reason().unwrap_or_default(),
                 status: self.status.as_u16(),
                 detail: &self.detail,
-            },
+                dependency: self.dependency,
+            }),
         );
         *response.status_mut() = self.status;
         if let Some((name, value)) = self.header {
             response
                 .headers_mut()
                 .insert(name, HeaderValue::from_static(value));
-        }
-        if let Some(cause) = self.cause {
-            response.extensions_mut().insert(Cause(cause));
         }
         response
     }
@@ -97,20 +128,6 @@ impl From<ReadError> for Problem {
                 "the body did not arrive within 5 seconds",
             ),
             ReadError::Broken => Self::bad_request("the body did not arrive whole"),
-        }
-    }
-}
-
-impl From<StoreError> for Problem {
-    fn from(cause: StoreError) -> Self {
-        let detail = match cause {
-            StoreError::Misconfigured(_) => "the store is misconfigured",
-            StoreError::Unavailable(_) | StoreError::Corrupt => "the store does not answer",
-        };
-        Self {
-            header: Some((header::RETRY_AFTER, "1")),
-            cause: Some(cause),
-            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
         }
     }
 }

@@ -3,10 +3,12 @@
 //! `cargo xtask test` builds the components, finds the hosts, and runs this once for each.
 
 mod abuse;
+mod logs;
 mod operations;
 #[path = "../suite/over_http.rs"]
 mod over_http;
 mod postgres;
+mod smoke;
 #[path = "../suite/mod.rs"]
 mod suite;
 
@@ -14,7 +16,7 @@ use std::{
     env, fs,
     io::ErrorKind,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use chrono::{DateTime, NaiveDate};
@@ -34,7 +36,7 @@ use xtask::{
 };
 
 /// The largest an artifact may be, in bytes.
-const MAX_ARTIFACT: u64 = 240_000;
+const MAX_ARTIFACT: u64 = 900_000;
 
 const PUT: &[u8] = br#"{"dateOfBirth":"1990-06-20"}"#;
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
@@ -50,6 +52,7 @@ fn main() {
     if arguments.list {
         let mut trials = column.trials(0);
         trials.extend(postgres::trials(&column));
+        trials.extend(logs::trials(&column));
         trials.extend(operations::trials(&column, 0));
         libtest_mimic::run(&arguments, trials).exit();
     }
@@ -69,11 +72,12 @@ fn run_all(arguments: &Arguments, column: &Column) -> Result<Conclusion, Failed>
     let (postgres, postgres_folder) = column.start(Store::Postgres(&server.service()))?;
 
     // The long ones first: they run beside the others.
-    let mut trials = operations::trials(column, key_value.port);
+    let mut trials = operations::trials(column, postgres.port);
     trials.extend(column.trials(key_value.port));
     trials.extend(column.shared_trials("key-value", key_value.port, today));
     trials.extend(column.shared_trials("postgres", postgres.port, today));
     trials.extend(postgres::trials(column));
+    trials.extend(logs::trials(column));
     let conclusion = libtest_mimic::run(arguments, trials);
 
     drop((key_value, postgres));
@@ -146,13 +150,10 @@ impl Column {
     }
 
     fn start_in(&self, folder: &Path, store: Store) -> Result<Host, Failed> {
-        let setup = Setup {
-            data: folder,
-            log: Some(&folder.join("log")),
+        self.start_with(Setup {
             store,
-            root_certificate: None,
-        };
-        self.start_with(setup)
+            ..Setup::shipped(folder, Some(&folder.join("log")))
+        })
     }
 
     fn start_with(&self, setup: Setup) -> Result<Host, Failed> {
@@ -175,7 +176,7 @@ impl Column {
     /// What needs no host, or one of its own; `port` is that of the shared one.
     fn trials(&self, port: u16) -> Vec<Trial> {
         vec![
-            self.trial("the artifact has 240 KB at most", |column| {
+            self.trial("the artifact has 900 KB at most", |column| {
                 let bytes = fs::metadata(column.kind.artifact())?.len();
                 check(bytes <= MAX_ARTIFACT, || format!("it has {bytes} bytes"))
             }),
@@ -210,6 +211,9 @@ impl Column {
             }),
             self.trial("a client that leaves saves nothing", move |_| {
                 abuse::leaving_client(port)
+            }),
+            self.trial("a release's smoke test passes", move |_| {
+                smoke::smoke_test(port)
             }),
             self.trial("two requests in one segment get two answers", move |_| {
                 abuse::pipelined(port)
@@ -299,9 +303,12 @@ fn imports(column: Column) -> Result<(), Failed> {
         HostKind::Spin => &[
             "fermyon:spin/key-value@2.0.0",
             "fermyon:spin/variables@2.0.0",
+            "wasi:keyvalue/atomics@0.2.0-draft2",
+            "wasi:keyvalue/store@0.2.0-draft2",
             "spin:postgres/postgres@4.0.0",
         ],
         HostKind::Wasmcloud => &[
+            "wasi:keyvalue/atomics@0.2.0-draft",
             "wasi:keyvalue/store@0.2.0-draft",
             "wasi:config/store@0.2.0-rc.1",
             "wasmcloud:postgres/types@0.1.1-draft",
@@ -389,34 +396,49 @@ fn ends(column: Column) -> Result<(), Failed> {
 
 fn unknown_store(column: Column) -> Result<(), Failed> {
     let (host, folder) = column.start(Store::Named("cupboard"))?;
-    refuses_service(&host, "the store is misconfigured")?;
+    refuses_service(&host, "the store is misconfigured", "configuration")?;
     drop(host);
     let log = logs_of(folder.path())?;
     check(
-        log.contains("the variable `store` must be \"key-value\" or \"postgres\""),
+        log.contains("the variable `store` must be key-value or postgres"),
         || format!("the log does not name the variable: {log}"),
     )
 }
 
 fn unreachable_store(column: Column) -> Result<(), Failed> {
-    // What stands where the store should be is of the wrong kind: a folder for Spin's SQLite
-    // file, a file for wasmCloud's folder. (Permissions would not stop root.)
     let folder = TempDir::new()?;
+    no_store(&column, folder.path())?;
+    let host = column.start_in(folder.path(), Store::Shipped)?;
+    refuses_service(&host, "the store does not answer", "key-value")
+}
+
+/// Puts something of the wrong kind where the users should be: a folder for Spin's SQLite file,
+/// a file for wasmCloud's folder. (Permissions would not stop root.)
+fn no_store(column: &Column, folder: &Path) -> Result<(), Failed> {
     match column.kind {
-        HostKind::Spin => {
-            fs::create_dir_all(folder.path().join(".spin/sqlite_key_value.db"))?;
-        }
+        HostKind::Spin => fs::create_dir_all(folder.join(".spin/sqlite_key_value.db"))?,
         HostKind::Wasmcloud => {
-            fs::create_dir_all(folder.path().join(".wash/data"))?;
-            fs::write(folder.path().join(".wash/data/default"), "")?;
+            fs::create_dir_all(folder.join(".wash/data"))?;
+            fs::write(folder.join(".wash/data/default"), "")?;
         }
     }
-    let host = column.start_in(folder.path(), Store::Shipped)?;
-    refuses_service(&host, "the store does not answer")
+    Ok(())
+}
+
+/// Whether `condition` came true within `limit`.
+fn within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
+    let started = Instant::now();
+    while !condition() {
+        if started.elapsed() > limit {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    true
 }
 
 /// Whether every path that needs a store is 503, and `/livez` is not.
-fn refuses_service(host: &Host, detail: &str) -> Result<(), Failed> {
+fn refuses_service(host: &Host, detail: &str, dependency: &str) -> Result<(), Failed> {
     let mut connection = host.connect()?;
     for (method, target, body) in [
         ("GET", "/readyz", &b""[..]),
@@ -435,6 +457,10 @@ fn refuses_service(host: &Host, detail: &str) -> Result<(), Failed> {
             answer.header("content-type") == Some("application/problem+json"),
             || "no problem document".to_owned(),
         )?;
+        let named = text.contains(&format!(r#""dependency":"{dependency}""#));
+        check(named == (target == "/readyz"), || {
+            format!("{target} names the dependency wrongly: {text}")
+        })?;
     }
     let alive = connection.exchange("GET", "/livez", &[], b"")?;
     check(alive.status == 200, || {

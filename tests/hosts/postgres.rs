@@ -124,7 +124,7 @@ fn not_there(column: Column) -> Result<(), Failed> {
     };
     let (host, _folder) = column.start(Store::Postgres(&nowhere))?;
     let started = Instant::now();
-    refuses_service(&host, UNAVAILABLE)?;
+    refuses_service(&host, UNAVAILABLE, "postgres")?;
     let took = started.elapsed();
     check(took < BOUND, || format!("three requests took {took:?}"))
 }
@@ -133,7 +133,7 @@ fn comes_back(column: Column) -> Result<(), Failed> {
     let mut pair = Pair::start(&column)?;
     expect(&pair.host, "PUT", "/hello/Signed", PUT, 204)?;
     pair.server.stop();
-    refuses_service(&pair.host, UNAVAILABLE)?;
+    refuses_service(&pair.host, UNAVAILABLE, "postgres")?;
     pair.server.run(&[])?;
     // A pool may hold a few dead connections; it must not take longer to find out.
     let back = Instant::now();
@@ -154,7 +154,7 @@ fn wrong_password(column: Column) -> Result<(), Failed> {
         ..server.service()
     };
     let (host, folder) = column.start(Store::Postgres(&wrong))?;
-    refuses_service(&host, UNAVAILABLE)?;
+    refuses_service(&host, UNAVAILABLE, "postgres")?;
     drop(host);
     let log = logs_of(folder.path())?;
     tells_nobody(&log, &wrong.password)?;
@@ -173,7 +173,7 @@ fn no_address(column: Column) -> Result<(), Failed> {
         HostKind::Wasmcloud => (UNAVAILABLE, "failed to get connection"),
     };
     let (host, folder) = column.start(Store::Named("postgres"))?;
-    refuses_service(&host, detail)?;
+    refuses_service(&host, detail, "postgres")?;
     drop(host);
     let log = logs_of(folder.path())?;
     check(log.contains(reason), || {
@@ -184,7 +184,7 @@ fn no_address(column: Column) -> Result<(), Failed> {
 fn no_connection_left(column: Column) -> Result<(), Failed> {
     let pair = Pair::start(&column)?;
     pair.server.psql("ALTER ROLE hello CONNECTION LIMIT 0")?;
-    refuses_service(&pair.host, UNAVAILABLE)?;
+    refuses_service(&pair.host, UNAVAILABLE, "postgres")?;
     pair.server.psql("ALTER ROLE hello CONNECTION LIMIT -1")?;
     expect(&pair.host, "GET", "/readyz", b"", 200)?;
     pair.end()
@@ -204,7 +204,7 @@ fn not_readable(column: Column) -> Result<(), Failed> {
         ),
     ] {
         pair.server.psql(harm)?;
-        refuses_service(&pair.host, UNAVAILABLE)?;
+        refuses_service(&pair.host, UNAVAILABLE, "postgres")?;
         pair.server.psql(mend)?;
         expect(&pair.host, "GET", "/readyz", b"", 200)?;
         expect(&pair.host, "GET", "/hello/Signed", b"", 200)?;
@@ -474,18 +474,16 @@ fn tls(column: Column) -> Result<(), Failed> {
     };
     let start = |root_certificate: Option<&Path>| {
         let data = TempDir::new()?;
-        let setup = Setup {
-            data: data.path(),
-            log: Some(&data.path().join("log")),
+        let host = column.start_with(Setup {
             store: Store::Postgres(&address),
             root_certificate,
-        };
-        let host = column.start_with(setup)?;
+            ..Setup::shipped(data.path(), Some(&data.path().join("log")))
+        })?;
         Ok::<_, Failed>((host, data))
     };
     // A certificate that nobody vouches for is refused, and nothing goes out in the clear.
     let (host, _data) = start(None)?;
-    refuses_service(&host, UNAVAILABLE)?;
+    refuses_service(&host, UNAVAILABLE, "postgres")?;
     drop(host);
     let (host, _data) = start(Some(&folder.join("ca.crt")))?;
     match column.kind {
@@ -501,7 +499,7 @@ fn tls(column: Column) -> Result<(), Failed> {
             })
         }
         // wash 2.10 trusts the public authorities alone, and has no setting for another.
-        HostKind::Wasmcloud => refuses_service(&host, UNAVAILABLE),
+        HostKind::Wasmcloud => refuses_service(&host, UNAVAILABLE, "postgres"),
     }
 }
 

@@ -4,6 +4,7 @@
 //! of its own, so that one store serves the whole table.
 
 use chrono::{Datelike, Days, NaiveDate};
+use hello::docs;
 use serde_json::{Value, json};
 
 use super::rule;
@@ -34,6 +35,17 @@ pub enum Expected {
     Problem {
         detail: &'static str,
         header: Option<(&'static str, &'static str)>,
+    },
+    /// A problem document that names the dependency.
+    #[allow(dead_code, reason = "only the native column takes the store away")]
+    NotReady {
+        detail: &'static str,
+        dependency: &'static str,
+    },
+    /// A document with these headers that has this in it.
+    Document {
+        headers: Vec<(&'static str, &'static str)>,
+        part: &'static [u8],
     },
 }
 
@@ -71,6 +83,17 @@ impl Step {
             header("x-content-type-options")?,
             Some("nosniff"),
         )?;
+        if let Expected::Document { headers, part } = &self.expected {
+            for (name, value) in headers {
+                expect(name, header(name)?, Some(value))?;
+            }
+            let is_there = answer.body.windows(part.len()).any(|found| found == *part);
+            return match (self.method, is_there) {
+                ("HEAD", _) if answer.body.is_empty() => Ok(()),
+                ("GET", true) => Ok(()),
+                _ => Err(format!("the body has {} bytes", answer.body.len())),
+            };
+        }
         expect("cache-control", header("cache-control")?, Some("no-store"))?;
         let (content_type, wanted) = match &self.expected {
             Expected::Nothing { allow } => {
@@ -100,6 +123,17 @@ impl Step {
                 });
                 ("application/problem+json", document)
             }
+            Expected::NotReady { detail, dependency } => {
+                let document = json!({
+                    "type": "about:blank",
+                    "title": title(self.status),
+                    "status": self.status,
+                    "detail": detail,
+                    "dependency": dependency,
+                });
+                ("application/problem+json", document)
+            }
+            Expected::Document { .. } => unreachable!("it is checked above"),
         };
         expect("content-type", header("content-type")?, Some(content_type))?;
         let length = serde_json::to_vec(&wanted).map_or(0, |bytes| bytes.len());
@@ -130,6 +164,7 @@ fn title(status: u16) -> &'static str {
         400 => "Bad Request",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        406 => "Not Acceptable",
         413 => "Payload Too Large",
         415 => "Unsupported Media Type",
         503 => "Service Unavailable",
@@ -138,8 +173,9 @@ fn title(status: u16) -> &'static str {
 }
 
 const USER_METHODS: &str = "GET, HEAD, PUT, OPTIONS";
-const HEALTH_METHODS: &str = "GET, HEAD, OPTIONS";
+const READ_METHODS: &str = "GET, HEAD, OPTIONS";
 
+const NO_FILE: &str = "there is no file of this name";
 const NO_PATH: &str = "there is nothing at this path";
 const NO_USER: &str = "there is no user of this name";
 const NO_METHOD: &str = "this path does not take this method";
@@ -154,6 +190,7 @@ const NO_DAY: &str = "dateOfBirth must be a day of the calendar, from 0001-01-01
 const NOT_PAST: &str = "dateOfBirth must be before today (UTC)";
 const TOO_LARGE: &str = "the body must have 4096 bytes at most";
 const NOT_JSON: &str = "the body must be application/json";
+const GZIP_ALONE: &str = "this file is there as gzip alone";
 const COMPRESSED: &str = "the body must not be compressed";
 
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -168,6 +205,8 @@ pub fn scenarios(today: NaiveDate) -> Vec<Scenario> {
         headers(),
         bodies(),
         sizes(),
+        operations(),
+        assets(),
     ]);
     all.push(dates(today));
     all
@@ -242,6 +281,9 @@ fn paths() -> Scenario {
         "/livez/",
         "/readyz/x",
         "/favicon.ico",
+        "/docs/",
+        "/metrics/",
+        "/openapi.yaml",
     ]
     .into_iter()
     .map(|path| get(path, 404, problem(NO_PATH)))
@@ -279,13 +321,20 @@ fn methods() -> Scenario {
         detail: NO_METHOD,
         header: Some(("allow", methods)),
     };
-    let mut steps = vec![
-        step("OPTIONS", "/hello/Ada", 204, allow(USER_METHODS)),
-        step("OPTIONS", "/livez", 204, allow(HEALTH_METHODS)),
-        step("OPTIONS", "/readyz", 204, allow(HEALTH_METHODS)),
-        step("PUT", "/livez", 405, refused(HEALTH_METHODS)),
-        step("POST", "/readyz", 405, refused(HEALTH_METHODS)),
-    ];
+    let mut steps = vec![step("OPTIONS", "/hello/Ada", 204, allow(USER_METHODS))];
+    for path in [
+        "/metrics",
+        "/docs",
+        "/docs/any",
+        "/openapi.json",
+        "/livez",
+        "/readyz",
+    ] {
+        steps.push(step("OPTIONS", path, 204, allow(READ_METHODS)));
+        for method in ["PUT", "POST", "DELETE", "BREW"] {
+            steps.push(step(method, path, 405, refused(READ_METHODS)));
+        }
+    }
     for method in [
         "POST", "DELETE", "PATCH", "TRACE", "BREW", "get", "PROPFIND",
     ] {
@@ -334,6 +383,7 @@ fn usernames(today: NaiveDate) -> Scenario {
     ] {
         let target = format!("/hello/{segment}");
         steps.push(get(&target, 400, problem(detail)));
+        steps.push(head(&target, 400, problem(detail)));
         steps.push(put(
             &target,
             r#"{"dateOfBirth":"1990-06-20"}"#,
@@ -515,6 +565,94 @@ fn dates(today: NaiveDate) -> Scenario {
     .collect();
     steps.push(get("/hello/Date", 404, problem(NO_USER)));
     scenario("a date is a past day of the calendar, in ten bytes", steps)
+}
+
+fn operations() -> Scenario {
+    let document = |headers: &[_], part| Expected::Document {
+        headers: headers.to_vec(),
+        part,
+    };
+    let metrics = || {
+        document(
+            &[
+                ("content-type", "text/plain; version=0.0.4; charset=utf-8"),
+                ("cache-control", "no-store"),
+            ],
+            b"# TYPE hello_build_info gauge\nhello_build_info{version=\"",
+        )
+    };
+    let openapi = || {
+        document(
+            &[
+                ("content-type", "application/json"),
+                ("cache-control", "no-cache"),
+            ],
+            b"\"openapi\": \"3.1",
+        )
+    };
+    let page = || {
+        document(
+            &[
+                ("content-type", "text/html; charset=utf-8"),
+                ("content-security-policy", docs::CONTENT_SECURITY_POLICY),
+                ("cache-control", "no-cache"),
+            ],
+            b"<div id=\"swagger-ui\"></div>",
+        )
+    };
+    let mut steps = Vec::new();
+    for (path, expected) in [
+        ("/metrics", &metrics as &dyn Fn() -> Expected),
+        ("/openapi.json", &openapi),
+        ("/docs", &page),
+    ] {
+        steps.push(get(path, 200, expected()));
+        steps.push(head(path, 200, expected()));
+        steps.push(get(&format!("{path}?x=1"), 200, expected()));
+    }
+    scenario("metrics and documentation are there", steps)
+}
+
+fn assets() -> Scenario {
+    let mut steps = Vec::new();
+    for asset in docs::ASSETS {
+        let path = format!("/docs/{}", asset.name);
+        let whole = || Expected::Document {
+            headers: vec![
+                ("content-type", asset.content_type),
+                ("content-encoding", "gzip"),
+                ("vary", "accept-encoding"),
+                ("cache-control", "public, max-age=31536000, immutable"),
+            ],
+            part: asset.gzip,
+        };
+        steps.push(get(&path, 200, whole()));
+        steps.push(head(&path, 200, whole()));
+        for accepted in [
+            "gzip, br",
+            "GZIP;q=0.5",
+            "br, *",
+            "identity;q=0, gzip;q=1.0",
+        ] {
+            steps.push(Step {
+                headers: vec![("accept-encoding", accepted)],
+                ..get(&path, 200, whole())
+            });
+        }
+        for refused in ["br", "", "gzip;q=0", "gzip;q=0.000, *", "identity"] {
+            for ask in [get, head] {
+                steps.push(Step {
+                    headers: vec![("accept-encoding", refused)],
+                    ..ask(&path, 406, problem(GZIP_ALONE))
+                });
+            }
+        }
+    }
+    for name in ["swagger-ui.css", "..", "index.html", "%2e%2e%2fCargo.toml"] {
+        steps.push(get(&format!("/docs/{name}"), 404, problem(NO_FILE)));
+        steps.push(head(&format!("/docs/{name}"), 404, problem(NO_FILE)));
+    }
+    scenario("the documentation's files are there as gzip", steps)
 }
 
 fn scenario(name: &'static str, steps: Vec<Step>) -> Scenario {

@@ -1,5 +1,6 @@
-//! `cargo xtask bench`: measures a host that is serving, or hello beside its peer.
+//! `cargo xtask bench`: measures a host that is serving, or hello beside its peer or its past.
 
+mod against;
 mod compare;
 mod load;
 mod peer;
@@ -29,6 +30,8 @@ pub enum Bench {
     },
     /// hello beside a FastAPI peer: throughput, latency, memory, processor time, sizes
     Compare(compare::Options),
+    /// This tree beside an earlier revision of it: throughput and latency of GET
+    Against(against::Options),
 }
 
 impl Bench {
@@ -41,6 +44,7 @@ impl Bench {
         match self {
             Self::Latency { port, requests } => latency(*port, *requests),
             Self::Compare(options) => compare::compare(options),
+            Self::Against(options) => against::against(options),
         }
     }
 }

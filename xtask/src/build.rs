@@ -1,6 +1,6 @@
 //! Builds the components.
 
-use std::fs;
+use std::{env, fs, process::Command};
 
 use anyhow::{Context, Result};
 
@@ -10,12 +10,24 @@ use crate::{
     wasm_target::Compiler,
 };
 
+/// What `hello_build_info` tells as the revision, see `src/metrics.rs`.
+const REVISION_VARIABLE: &str = "HELLO_REVISION";
+
 /// Builds the artifact of `host`, or of all hosts, and says how large each is.
 ///
 /// # Errors
 ///
 /// One sentence, if there is no compiler or the build fails.
 pub fn build(host: Option<HostKind>) -> Result<()> {
+    build_as(host, &revision())
+}
+
+/// [`build`] of what will say that it is of `revision`.
+///
+/// # Errors
+///
+/// As [`build`].
+pub fn build_as(host: Option<HostKind>, revision: &str) -> Result<()> {
     let compiler = Compiler::find_or_fetch()?;
     let hosts = host.map_or_else(|| HostKind::ALL.to_vec(), |host| vec![host]);
     for host in hosts {
@@ -28,6 +40,7 @@ pub fn build(host: Option<HostKind>) -> Result<()> {
                 .cargo("build")
                 .args(["--release", "--locked", "--package"])
                 .arg(format!("hello-{host}"))
+                .env(REVISION_VARIABLE, revision)
                 .current_dir(crate::root()),
         )?;
         let artifact = host.artifact();
@@ -37,4 +50,28 @@ pub fn build(host: Option<HostKind>) -> Result<()> {
         eprintln!("{}: {bytes} bytes", artifact.display());
     }
     Ok(())
+}
+
+/// The revision that is built: the variable, where a pipeline sets it, else git's commit, with
+/// `-dirty` where the tree differs from it.
+#[must_use]
+pub fn revision() -> String {
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git")
+            .args(arguments)
+            .current_dir(crate::root())
+            .output()
+            .ok()
+            .filter(|output| output.status.success())?;
+        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let commit = || {
+        let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
+        let is_clean = git(&["status", "--porcelain"])?.is_empty();
+        Some(if is_clean { commit } else { commit + "-dirty" })
+    };
+    env::var(REVISION_VARIABLE)
+        .ok()
+        .or_else(commit)
+        .unwrap_or_else(|| "unknown".to_owned())
 }

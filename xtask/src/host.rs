@@ -35,8 +35,27 @@ pub struct Setup<'a> {
     pub log: Option<&'a Path>,
     /// Which store keeps the users.
     pub store: Store<'a>,
+    /// Other values for what the shipped configuration sets, by name, such as `log_level`.
+    pub settings: &'a [(&'a str, &'a str)],
     /// A certificate authority to trust beside the machine's own, as a PEM file.
     pub root_certificate: Option<&'a Path>,
+    /// Where the host sends its own telemetry: the address of an OTLP receiver over HTTP.
+    pub telemetry: Option<&'a str>,
+}
+
+impl<'a> Setup<'a> {
+    /// The shipped configuration, with its store below `data`.
+    #[must_use]
+    pub fn shipped(data: &'a Path, log: Option<&'a Path>) -> Self {
+        Self {
+            data,
+            log,
+            store: Store::Shipped,
+            settings: &[],
+            root_certificate: None,
+            telemetry: None,
+        }
+    }
 }
 
 /// A store, as the host's configuration names it.
@@ -96,17 +115,38 @@ impl Host {
     /// One sentence: the port is taken, the component is not built, the host ended or does
     /// not answer.
     pub fn start(kind: HostKind, program: &Path, port: u16, setup: Setup) -> Result<Self> {
+        Self::start_artifact(kind, program, &kind.artifact(), port, setup)
+    }
+
+    /// [`Host::start`] with a component that is somewhere else than where it is built.
+    ///
+    /// # Errors
+    ///
+    /// As [`Host::start`].
+    pub fn start_artifact(
+        kind: HostKind,
+        program: &Path,
+        artifact: &Path,
+        port: u16,
+        setup: Setup,
+    ) -> Result<Self> {
         require_free(port)?;
         ensure!(
-            kind.artifact().exists(),
+            artifact.exists(),
             "the component for {kind} is not built: run `cargo xtask build`"
         );
         let mut command = match kind {
-            HostKind::Spin => spin(program, port, &setup)?,
-            HostKind::Wasmcloud => wash(program, port, &setup)?,
+            HostKind::Spin => spin(program, artifact, port, &setup)?,
+            HostKind::Wasmcloud => wash(program, artifact, port, &setup)?,
         };
         if let Some(file) = setup.root_certificate {
             command.env("SSL_CERT_FILE", file);
+        }
+        if let Some(endpoint) = setup.telemetry {
+            // A span is sent within 200 ms, not within 5 s: somebody is waiting for it.
+            command
+                .env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+                .env("OTEL_BSP_SCHEDULE_DELAY", "200");
         }
         let process = Process::start(&mut command, setup.log)?;
         let mut host = Self { process, port };
@@ -175,23 +215,32 @@ impl Host {
     }
 }
 
-fn spin(program: &Path, port: u16, setup: &Setup) -> Result<Command> {
+fn spin(program: &Path, artifact: &Path, port: u16, setup: &Setup) -> Result<Command> {
     // Paths in a runtime configuration are relative to it, so a copy has a store of its own.
     let shipped = root().join("runtime-config.toml");
     let config = setup.data.join("runtime-config.toml");
     if !config.exists() {
         fs::copy(&shipped, &config)?;
     }
+    let mut manifest = root().join("spin.toml");
+    if artifact != HostKind::Spin.artifact() {
+        let shipped = fs::read_to_string(&manifest)?;
+        manifest = setup.data.join("spin.toml");
+        fs::write(&manifest, with_source(&shipped, artifact)?)?;
+    }
     let mut command = Command::new(program);
     command
         .arg("up")
         .arg("--from")
-        .arg(root().join("spin.toml"))
+        .arg(manifest)
         .args(["--listen", &format!("127.0.0.1:{port}")])
         .arg("--runtime-config-file")
         .arg(config)
         .arg("--state-dir")
         .arg(setup.data.join(".spin"));
+    for (name, value) in setup.settings {
+        command.env(format!("SPIN_VARIABLE_{}", name.to_uppercase()), value);
+    }
     match setup.store {
         Store::Shipped => {}
         Store::Named(name) => {
@@ -215,20 +264,28 @@ fn spin(program: &Path, port: u16, setup: &Setup) -> Result<Command> {
     Ok(command)
 }
 
-fn wash(program: &Path, port: u16, setup: &Setup) -> Result<Command> {
+fn wash(program: &Path, artifact: &Path, port: u16, setup: &Setup) -> Result<Command> {
     // `wash dev` has no options for these, so it gets the shipped file with other values.
     let shipped = root().join(".wash/config.yaml");
     let mut config = fs::read_to_string(&shipped)?;
     let mut values = vec![
         ("command", "\"true\"".to_owned()), // built already
-        ("component_path", quoted(&HostKind::Wasmcloud.artifact())),
+        ("component_path", quoted(artifact)),
         ("address", format!("127.0.0.1:{port}")),
         ("wasi_keyvalue_path", quoted(&setup.data.join(".wash/data"))),
     ];
+    for (name, value) in setup.settings {
+        values.push((name, (*value).to_owned()));
+    }
     match setup.store {
         Store::Shipped => {}
         Store::Named(name) => values.push(("store", name.to_owned())),
         Store::Postgres(address) => {
+            // Nothing but counters is in key-value then, and they belong into memory.
+            config = without(&config, "wasi_keyvalue_path")
+                .with_context(|| format!("{} has no folder", shipped.display()))?;
+            values.retain(|(key, _)| *key != "wasi_keyvalue_path");
+            values.push(("metrics", "\"on\"".to_owned()));
             let Address {
                 host,
                 port,
@@ -262,23 +319,42 @@ fn wash(program: &Path, port: u16, setup: &Setup) -> Result<Command> {
     Ok(command)
 }
 
+/// The manifest `toml` with `artifact` as its component.
+fn with_source(toml: &str, artifact: &Path) -> Result<String> {
+    let source = toml
+        .lines()
+        .find(|line| line.starts_with("source = "))
+        .context("spin.toml has no `source`")?;
+    Ok(toml.replace(source, &format!("source = {}", quoted(artifact))))
+}
+
 fn quoted(path: &Path) -> String {
     format!("{:?}", path.display().to_string())
 }
 
 /// `yaml` with another value for the one line that sets `key`.
 fn with_value(yaml: &str, key: &str, value: &str) -> Option<String> {
+    edit(yaml, key, |indent| Some(format!("{indent}{key}: {value}")))
+}
+
+/// `yaml` without the one line that sets `key`.
+fn without(yaml: &str, key: &str) -> Option<String> {
+    edit(yaml, key, |_| None)
+}
+
+/// `yaml` with what `line` makes, for its indentation, of the line that sets `key`.
+fn edit(yaml: &str, key: &str, line: impl Fn(&str) -> Option<String>) -> Option<String> {
     let prefix = format!("{key}:");
     let mut found = false;
     let lines: Vec<String> = yaml
         .lines()
-        .map(|line| {
-            let indent = line.len() - line.trim_start().len();
-            if line[indent..].starts_with(&prefix) {
+        .filter_map(|old| {
+            let indent = &old[..old.len() - old.trim_start().len()];
+            if old[indent.len()..].starts_with(&prefix) {
                 found = true;
-                format!("{}{prefix} {value}", &line[..indent])
+                line(indent)
             } else {
-                line.to_owned()
+                Some(old.to_owned())
             }
         })
         .collect();

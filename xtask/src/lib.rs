@@ -10,15 +10,19 @@
 //! | [`postgres`] | a real Postgres of one's own, and the migrations |
 //! | [`host`] | starts a host with a component, and ends it |
 //! | [`client`] | HTTP/1.1 over one connection, to the byte |
-//! | [`up`], [`check`], [`test`], [`bench`] | the commands of `cargo xtask` |
+//! | [`observability`] | checks the alerts, the dashboard and compose.yaml |
+//! | [`up`], [`check`], [`test`], [`manifests`], [`bench`], [`rehearse`] | the commands of `cargo xtask` |
 
 pub mod bench;
 pub mod build;
 pub mod check;
 pub mod client;
 pub mod host;
+pub mod manifests;
+pub mod observability;
 pub mod postgres;
 pub mod process;
+pub mod rehearse;
 pub mod run;
 pub mod test;
 pub mod tools;

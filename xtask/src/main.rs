@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{HostKind, bench, build, check, postgres, test, up};
+use xtask::{HostKind, bench, build, check, manifests, postgres, rehearse, test, up};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "hello's tasks", version)]
@@ -26,12 +26,16 @@ enum Task {
     },
     /// Formatting and lints, native and wasm
     Check,
+    /// Render and validate the chart and the manifests of deploy/
+    Manifests(manifests::Options),
     /// Apply the migrations to a Postgres
     Migrate {
         /// postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=MODE, of a role that owns the database
         #[arg(long, env = "HELLO_MIGRATE_URL", hide_env_values = true)]
         url: String,
     },
+    /// Swap two versions under load behind a proxy, and count what it costs
+    RehearseSwap(rehearse::Options),
     /// Measure a host that is serving, or hello beside its peer
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -43,7 +47,9 @@ fn main() -> ExitCode {
         Task::Test => test::test(),
         Task::Build { host } => build::build(host),
         Task::Check => check::check(),
+        Task::Manifests(options) => manifests::manifests(&options),
         Task::Migrate { url } => postgres::migrate(&url),
+        Task::RehearseSwap(options) => rehearse::command(&options),
         Task::Bench(bench) => bench.run(),
     };
     match outcome {

@@ -2,20 +2,23 @@
 
 use std::{
     io::{BufRead, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
 
-use crate::{HostKind, build, root, run::announce, tools};
+use crate::{HostKind, build, manifests, root, run::announce, tools};
 
 /// What `tests/hosts.rs` reads: the host to test.
 pub const HOST_VARIABLE: &str = "HELLO_HOST";
 
 /// What `tests/hosts.rs` reads: the host's program.
 pub const PROGRAM_VARIABLE: &str = "HELLO_HOST_PROGRAM";
+
+/// What `tests/operations.rs` reads: whether it may fetch what it needs.
+pub const OPERATIONS_VARIABLE: &str = "HELLO_OPERATIONS";
 
 /// A part of the run.
 struct Part {
@@ -45,6 +48,13 @@ pub fn test() -> Result<()> {
     build::build(None)?;
 
     let mut parts = vec![run_part("native", Command::new("cargo").arg("test"))?];
+    parts.extend(run_manifests(manifests::schemas().as_deref())?);
+    parts.push(run_part(
+        "operations",
+        Command::new("cargo")
+            .args(["test", "--package", "hello", "--test", "operations"])
+            .env(OPERATIONS_VARIABLE, "1"),
+    )?);
     parts.push(run_host(HostKind::Wasmcloud, &wash)?);
     parts.push(match tools::find(HostKind::Spin)? {
         Some(spin) => run_host(HostKind::Spin, &spin)?,
@@ -57,6 +67,30 @@ pub fn test() -> Result<()> {
         },
     });
     summarise(&parts)
+}
+
+/// Runs the checks of the manifests, and sums up.
+///
+/// # Errors
+///
+/// If one failed.
+pub(crate) fn manifests_alone(schemas: Option<&Path>) -> Result<()> {
+    summarise(&run_manifests(schemas)?)
+}
+
+fn run_manifests(schemas: Option<&Path>) -> Result<Vec<Part>> {
+    let mut parts = vec![run_part("manifests", &mut manifests::command(schemas))?];
+    if schemas.is_none() {
+        parts.push(Part {
+            name: "custom resources against their schemas".to_owned(),
+            outcome: Outcome::Skipped {
+                why: "there is no ../shared/schemas: name the folder with --schemas, or as \
+                      HELLO_SCHEMAS"
+                    .to_owned(),
+            },
+        });
+    }
+    Ok(parts)
 }
 
 fn run_host(kind: HostKind, program: &PathBuf) -> Result<Part> {

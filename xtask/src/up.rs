@@ -70,13 +70,12 @@ pub fn up(options: &Options) -> Result<()> {
             (Some(server.service()), Some(server))
         }
     };
+    let root = root();
     let version = tools::version(&program);
     announce(&format!("starting {version}"));
     let setup = Setup {
-        data: &root(),
-        log: None,
         store: address.as_ref().map_or(Store::Shipped, Store::Postgres),
-        root_certificate: None,
+        ..Setup::shipped(&root, None)
     };
     let mut host = Host::start(kind, &program, options.port, setup)?;
     announce(&format!(

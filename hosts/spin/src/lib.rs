@@ -1,6 +1,6 @@
 //! hello on Spin: the application variable `store` says which store keeps the users. What backs
-//! the key-value label `default` is in the runtime configuration, and where Postgres is, in the
-//! variables `postgres_…`.
+//! the key-value labels `default` and `metrics` is in the runtime configuration, and where Postgres
+//! is, in the variables `postgres_…`.
 
 #![cfg(target_family = "wasm")]
 #![allow(
@@ -8,12 +8,13 @@
     reason = "`export!` expands to the component's entry point"
 )]
 
+mod counters;
 mod key_value;
 mod postgres;
 
-use hello::store::{
-    StoreError,
-    configured::{Binding, Configured, Store},
+use hello::{
+    host::Host,
+    store::{Binding, Store, StoreError},
 };
 use spin_sdk::variables;
 use wasip2::{
@@ -21,6 +22,7 @@ use wasip2::{
     http::types::{IncomingRequest, ResponseOutparam},
 };
 
+use counters::OpenCounters;
 use key_value::KeyValueStore;
 use postgres::PostgresStore;
 
@@ -28,17 +30,36 @@ struct Component;
 
 impl Guest for Component {
     fn handle(request: IncomingRequest, out: ResponseOutparam) {
-        hello::wasi::serve(request, out, &Configured(store));
+        hello::wasi::serve(request, out, &Spin);
     }
 }
 
 wasip2::http::proxy::export!(Component);
 
-fn store() -> Result<Store<KeyValueStore, PostgresStore>, StoreError> {
-    let name = variables::get("store")
-        .map_err(|error| StoreError::Misconfigured(format!("the variable `store`: {error}")))?;
-    match Binding::parse(&name)? {
-        Binding::KeyValue => Ok(Store::KeyValue(KeyValueStore)),
-        Binding::Postgres => PostgresStore::from_variables().map(Store::Postgres),
+struct Spin;
+
+impl Host for Spin {
+    const NAME: &'static str = "spin";
+
+    type Users = Store<KeyValueStore, PostgresStore>;
+    type Counters = OpenCounters;
+
+    fn setting(&self, name: &str) -> Result<Option<String>, String> {
+        match variables::get(name) {
+            Ok(value) => Ok(Some(value)),
+            Err(variables::Error::Undefined(_)) => Ok(None),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn users(&self, binding: Binding) -> Result<Self::Users, StoreError> {
+        match binding {
+            Binding::KeyValue => Ok(Store::KeyValue(KeyValueStore)),
+            Binding::Postgres => PostgresStore::from_variables().map(Store::Postgres),
+        }
+    }
+
+    fn counters(&self) -> Result<Option<OpenCounters>, StoreError> {
+        counters::open().map(Some)
     }
 }

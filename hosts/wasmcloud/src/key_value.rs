@@ -13,7 +13,7 @@ pub struct KeyValueStore;
 
 impl UserStore for KeyValueStore {
     async fn birthday_of(&self, username: &Username) -> Result<Option<DateOfBirth>, StoreError> {
-        let (bucket, key) = (bucket()?, key_value::key(username));
+        let (bucket, key) = (bucket("default")?, key_value::key(username));
         for _ in 0..3 {
             match bucket.get(&key).map_err(unavailable)? {
                 // `wash dev` empties a file before it writes it: a save is under way.
@@ -25,27 +25,27 @@ impl UserStore for KeyValueStore {
     }
 
     async fn save(&self, username: &Username, born: DateOfBirth) -> Result<(), StoreError> {
-        bucket()?
+        bucket("default")?
             .set(&key_value::key(username), &key_value::encode(born))
             .map_err(unavailable)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        bucket()?
+        bucket("default")?
             .exists(key_value::NO_USER)
             .map(drop)
             .map_err(unavailable)
     }
 }
 
-fn bucket() -> Result<Bucket, StoreError> {
-    open("default").map_err(unavailable)
+pub fn bucket(name: &str) -> Result<Bucket, StoreError> {
+    open(name).map_err(unavailable)
 }
 
-fn unavailable(error: Error) -> StoreError {
+pub fn unavailable(error: Error) -> StoreError {
     StoreError::Unavailable(match error {
-        Error::NoSuchStore => "the host has no bucket `default`".to_owned(),
-        Error::AccessDenied => "the host denies access to the bucket `default`".to_owned(),
+        Error::NoSuchStore => "the host has no such bucket".to_owned(),
+        Error::AccessDenied => "the host denies access to the bucket".to_owned(),
         Error::Other(why) => why,
     })
 }

@@ -8,19 +8,21 @@
 )]
 
 mod bindings;
+mod counters;
 mod key_value;
 mod postgres;
 
-use hello::store::{
-    StoreError,
-    configured::{Binding, Configured, Store},
+use hello::{
+    host::Host,
+    store::{Binding, Store, StoreError},
 };
 use wasip2::{
     exports::http::incoming_handler::Guest,
     http::types::{IncomingRequest, ResponseOutparam},
 };
 
-use bindings::config::store as config;
+use bindings::config::store::{self as config, Error};
+use counters::OpenCounters;
 use key_value::KeyValueStore;
 use postgres::PostgresStore;
 
@@ -28,17 +30,37 @@ struct Component;
 
 impl Guest for Component {
     fn handle(request: IncomingRequest, out: ResponseOutparam) {
-        hello::wasi::serve(request, out, &Configured(store));
+        hello::wasi::serve(request, out, &WasmCloud);
     }
 }
 
 wasip2::http::proxy::export!(Component);
 
-fn store() -> Result<Store<KeyValueStore, PostgresStore>, StoreError> {
-    let name = config::get("store")
-        .map_err(|error| StoreError::Misconfigured(format!("the variable `store`: {error:?}")))?;
-    match Binding::parse(name.as_deref().unwrap_or("key-value"))? {
-        Binding::KeyValue => Ok(Store::KeyValue(KeyValueStore)),
-        Binding::Postgres => Ok(Store::Postgres(PostgresStore)),
+struct WasmCloud;
+
+impl Host for WasmCloud {
+    const NAME: &'static str = "wasmcloud";
+
+    type Users = Store<KeyValueStore, PostgresStore>;
+    type Counters = OpenCounters;
+
+    fn setting(&self, name: &str) -> Result<Option<String>, String> {
+        config::get(name).map_err(|error| match error {
+            Error::Upstream(why) | Error::Io(why) => why,
+        })
+    }
+
+    fn users(&self, binding: Binding) -> Result<Self::Users, StoreError> {
+        Ok(match binding {
+            Binding::KeyValue => Store::KeyValue(KeyValueStore),
+            Binding::Postgres => Store::Postgres(PostgresStore),
+        })
+    }
+
+    fn counters(&self) -> Result<Option<OpenCounters>, StoreError> {
+        match self.setting("metrics") {
+            Ok(Some(value)) if value == "off" => Ok(None),
+            _ => counters::open().map(Some),
+        }
     }
 }

@@ -84,11 +84,10 @@ pub fn compare(options: &Options) -> Result<()> {
     let start = |name: &str, store| {
         let data = folder.join(name);
         fs::create_dir_all(&data)?;
+        let log = data.join("log");
         let setup = Setup {
-            data: &data,
-            log: Some(&data.join("log")),
             store,
-            root_certificate: None,
+            ..Setup::shipped(&data, Some(&log))
         };
         Host::start(kind, &program, free_port()?, setup)
     };
@@ -146,7 +145,8 @@ pub fn compare(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn host(host: Option<HostKind>) -> Result<(HostKind, PathBuf)> {
+/// The host to measure on, and its program.
+pub fn host(host: Option<HostKind>) -> Result<(HostKind, PathBuf)> {
     let kind = match host {
         Some(kind) => kind,
         None if tools::find(HostKind::Spin)?.is_some() => HostKind::Spin,
@@ -165,7 +165,8 @@ fn fresh_folder() -> Result<PathBuf> {
     Ok(folder)
 }
 
-fn service(host: &Host) -> Service {
+/// `host` as something to load.
+pub fn service(host: &Host) -> Service {
     Service {
         port: host.port,
         process: host.id(),
@@ -183,7 +184,7 @@ fn server_of(folder: &Path) -> Result<u32> {
 }
 
 /// Saves the users to GET, and sees that they can be.
-fn seed(service: Service) -> Result<()> {
+pub fn seed(service: Service) -> Result<()> {
     let mut connection = Connection::open(service.port)?;
     let json = [("content-type", "application/json")];
     for user in 0..USERS {
@@ -221,10 +222,11 @@ fn measure(
             seconds,
             number,
         };
-        load.run(contender.service, database, log).with_context(|| {
-            let name = contender.name;
-            format!("{name}, {method} over {connections} connections")
-        })
+        load.run(contender.service, Some(database), log)
+            .with_context(|| {
+                let name = contender.name;
+                format!("{name}, {method} over {connections} connections")
+            })
     };
     announce("warming up");
     let most = options.connections.iter().copied().max().unwrap_or(1);

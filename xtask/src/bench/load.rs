@@ -129,12 +129,13 @@ fn digit(zero: u8, number: u32) -> char {
 }
 
 impl Load {
-    /// Puts the load on `service`, and writes wrk's output to the file `log`.
+    /// Puts the load on `service`, whose database may be another process, and writes wrk's
+    /// output to the file `log`.
     ///
     /// # Errors
     ///
     /// One sentence, if any request got no answer or another one than 2xx.
-    pub fn run(&self, service: Service, database: u32, log: &Path) -> Result<Sample> {
+    pub fn run(&self, service: Service, database: Option<u32>, log: &Path) -> Result<Sample> {
         let prefix = match self.method {
             Method::Get => SEEDED.to_owned(),
             Method::Put => prefix(self.number),
@@ -149,7 +150,8 @@ impl Load {
             .args(["--", &self.method.to_string().to_lowercase(), &prefix])
             .arg(USERS.to_string());
         fs::write(log, "")?;
-        let before = (usage(service.process)?, usage(database)?);
+        let database = || database.map(usage).transpose();
+        let before = (usage(service.process)?, database()?);
         let mut wrk = Process::start(&mut command, Some(log))?;
         let mut memory = 0;
         let status = loop {
@@ -159,7 +161,7 @@ impl Load {
             }
             memory = memory.max(usage(service.process)?.memory);
         };
-        let after = (usage(service.process)?, usage(database)?);
+        let after = (usage(service.process)?, database()?);
         let output = fs::read_to_string(log)?;
         let last = output.lines().last().unwrap_or_default();
         ensure!(status.success(), "wrk failed: {last}");
@@ -185,7 +187,11 @@ impl Load {
             p99: number(p99) / 1e3,
             memory: number(memory) / 1e6,
             processor,
-            processor_with_database: processor + each(before.1, after.1),
+            processor_with_database: processor
+                + before
+                    .1
+                    .zip(after.1)
+                    .map_or(0.0, |(before, after)| each(before, after)),
         })
     }
 }

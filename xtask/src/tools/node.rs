@@ -17,6 +17,9 @@ use crate::{
 /// What npm reads.
 const FILES: [&str; 2] = ["package.json", "package-lock.json"];
 
+/// What npm reads where it is there.
+const SETTINGS: &str = ".npmrc";
+
 /// The folder whose `node_modules` has what `tools/node/NAME/package-lock.json` names. It is
 /// made anew when that file has changed. No package runs a script of its own to install itself.
 ///
@@ -41,6 +44,9 @@ pub fn packages(name: &str) -> Result<PathBuf> {
     require_disk(&packages, 300)?;
     for file in FILES {
         fs::copy(source.join(file), packages.join(file))?;
+    }
+    if source.join(SETTINGS).exists() {
+        fs::copy(source.join(SETTINGS), packages.join(SETTINGS))?;
     }
     run(
         "install from npm (is there a network, and is this Node.js 20.19 or later?)",

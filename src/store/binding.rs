@@ -1,4 +1,4 @@
-//! The store that a host's configuration chooses, looked up when one is needed.
+//! Which store keeps the users: a host's configuration says it.
 
 use super::{StoreError, UserStore};
 use crate::{birthday::DateOfBirth, username::Username};
@@ -13,6 +13,15 @@ pub enum Binding {
 }
 
 impl Binding {
+    /// What the configuration, the logs and the metrics call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::KeyValue => "key-value",
+            Self::Postgres => "postgres",
+        }
+    }
+
     /// Takes the binding out of the value of `store`.
     ///
     /// # Errors
@@ -23,7 +32,7 @@ impl Binding {
             "key-value" => Ok(Self::KeyValue),
             "postgres" => Ok(Self::Postgres),
             _ => Err(StoreError::Misconfigured(
-                "the variable `store` must be \"key-value\" or \"postgres\"".to_owned(),
+                "the variable `store` must be key-value or postgres".to_owned(),
             )),
         }
     }
@@ -60,23 +69,6 @@ impl<K: UserStore, P: UserStore> UserStore for Store<K, P> {
     }
 }
 
-/// Calls its function for a store at each call, and not before: `/livez` needs none.
-pub struct Configured<F>(pub F);
-
-impl<S: UserStore, F: Fn() -> Result<S, StoreError>> UserStore for Configured<F> {
-    async fn birthday_of(&self, username: &Username) -> Result<Option<DateOfBirth>, StoreError> {
-        self.0()?.birthday_of(username).await
-    }
-
-    async fn save(&self, username: &Username, born: DateOfBirth) -> Result<(), StoreError> {
-        self.0()?.save(username, born).await
-    }
-
-    async fn ping(&self) -> Result<(), StoreError> {
-        self.0()?.ping().await
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,7 +82,7 @@ mod tests {
             assert_eq!(
                 error.to_string(),
                 "the store is misconfigured: \
-                 the variable `store` must be \"key-value\" or \"postgres\""
+                 the variable `store` must be key-value or postgres"
             );
         }
     }

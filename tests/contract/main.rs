@@ -1,12 +1,17 @@
 //! The contract, natively: the scenario table and the conformance suite over the store in
 //! memory, and what happens when a store fails. No host is needed.
 
+mod openapi;
+#[path = "../suite/mod.rs"]
 mod suite;
+
+use std::{cell::Cell, time::Duration};
 
 use chrono::NaiveDate;
 use hello::{
-    http::{Cause, respond},
-    store::{StoreError, UserStore, memory::MemoryStore},
+    host::{Session, memory::MemoryHost},
+    http::{READY_WITHIN, respond},
+    store::{StoreError, memory::MemoryStore},
 };
 use http::{Method, Request};
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -64,13 +69,18 @@ fn main() {
             move || fail(&outage, detail),
         ));
     }
+    trials.push(Trial::test(
+        "native: a store that is too slow is not ready",
+        too_slow,
+    ));
+    trials.extend(openapi::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
 fn run(scenario: &Scenario, today: NaiveDate) -> Result<(), Failed> {
-    let store = MemoryStore::default();
+    let host = MemoryHost::default();
     for step in &scenario.steps {
-        step.check(&ask(step, &store, today).0)
+        step.check(&ask(step, &host, today).0)
             .map_err(|why| format!("{} {}: {why}", step.method, step.target))?;
     }
     Ok(())
@@ -78,7 +88,7 @@ fn run(scenario: &Scenario, today: NaiveDate) -> Result<(), Failed> {
 
 fn fail(outage: &StoreError, detail: &'static str) -> Result<(), Failed> {
     let today: NaiveDate = TODAYS[0].parse()?;
-    let store = MemoryStore::default();
+    let host = MemoryHost::default();
     let request = |method, target: &str, body: &str| Step {
         method,
         target: target.to_owned(),
@@ -90,14 +100,21 @@ fn fail(outage: &StoreError, detail: &'static str) -> Result<(), Failed> {
             header: Some(("retry-after", "1")),
         },
     };
-    store.set_outage(Some(outage.clone()));
+    host.users.set_outage(Some(outage.clone()));
+    let not_ready = |method| Step {
+        expected: Expected::NotReady {
+            detail,
+            dependency: "key-value",
+        },
+        ..request(method, "/readyz", "")
+    };
     for step in [
         request("GET", "/hello/Ada", ""),
         request("PUT", "/hello/Ada", r#"{"dateOfBirth":"1990-06-20"}"#),
-        request("GET", "/readyz", ""),
-        request("HEAD", "/readyz", ""),
+        not_ready("GET"),
+        not_ready("HEAD"),
     ] {
-        let (answer, cause) = ask(&step, &store, today);
+        let (answer, cause) = ask(&step, &host, today);
         step.check(&answer)?;
         if cause.as_ref() != Some(outage) {
             return Err(format!("the log would get {cause:?}").into());
@@ -107,19 +124,40 @@ fn fail(outage: &StoreError, detail: &'static str) -> Result<(), Failed> {
             return Err(format!("the client is told the cause: {told}").into());
         }
     }
-    let alive = ask(&request("GET", "/livez", ""), &store, today).0;
+    let alive = ask(&request("GET", "/livez", ""), &host, today).0;
     if alive.status != 200 {
         return Err("livez depends on the store".into());
     }
-    store.set_outage(None);
-    if ask(&request("GET", "/readyz", ""), &store, today).0.status != 200 || !store.is_empty() {
+    host.users.set_outage(None);
+    if ask(&request("GET", "/readyz", ""), &host, today).0.status != 200 || !host.users.is_empty() {
         return Err("the store is not back as it was".into());
     }
     Ok(())
 }
 
+/// A clock that goes on by more than a store may take, each time it is read.
+fn too_slow() -> Result<(), Failed> {
+    let host = MemoryHost::default();
+    let time = Cell::new(Duration::ZERO);
+    let clock = || {
+        time.set(time.get() + READY_WITHIN + Duration::from_nanos(1));
+        time.get()
+    };
+    let request = Request::get("/readyz").body(&b""[..])?;
+    let answer = block_on(respond(
+        request,
+        &Session::new(&host),
+        TODAYS[0].parse()?,
+        clock,
+    ));
+    if answer.response.status() != 503 || answer.failure.is_none() {
+        return Err(format!("it is ready: {answer:?}").into());
+    }
+    Ok(())
+}
+
 /// The answer, as a server would send it, and what the log would get.
-fn ask<S: UserStore>(step: &Step, store: &S, today: NaiveDate) -> (Answer, Option<StoreError>) {
+fn ask(step: &Step, host: &MemoryHost, today: NaiveDate) -> (Answer, Option<StoreError>) {
     let mut request = Request::builder()
         .method(Method::from_bytes(step.method.as_bytes()).expect("a method"))
         .uri(&step.target);
@@ -128,11 +166,10 @@ fn ask<S: UserStore>(step: &Step, store: &S, today: NaiveDate) -> (Answer, Optio
     }
     request = request.header("content-length", step.body.len());
     let request = request.body(&step.body[..]).expect("a request");
-    let response = block_on(respond(request, store, today));
-    let cause = response
-        .extensions()
-        .get()
-        .map(|Cause(error)| error.clone());
+    let session = Session::new(host);
+    let answer = block_on(respond(request, &session, today, || Duration::ZERO));
+    let cause = answer.failure.map(|failure| failure.error);
+    let response = answer.response;
     let status = response.status().as_u16();
     let mut headers: Vec<_> = response
         .headers()

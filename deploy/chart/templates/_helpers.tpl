@@ -1,0 +1,155 @@
+{{/* The name of a version's SpinApp, and so of its Deployment and its Service. */}}
+{{- define "hello.app" -}}
+hello-{{ .name }}
+{{- end }}
+
+{{/*
+The name of a version's smoke test. A Job cannot be changed, so one that differs is another one.
+Called with (list . VERSION).
+*/}}
+{{- define "hello.smokeTest" -}}
+{{- $root := index . 0 }}
+{{- $what := print $root.Values.images.curl ($root.Files.Get "files/smoke.sh") (toJson $root.Values.imagePullSecrets) }}
+{{- include "hello.app" (index . 1) }}-smoke-{{ sha256sum $what | trunc 8 }}
+{{- end }}
+
+{{- define "hello.labels" -}}
+app.kubernetes.io/name: hello
+app.kubernetes.io/part-of: hello
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end }}
+
+{{/*
+What comes before what. Helm knows hooks, which it waits for, and makes all else at once; Argo CD
+knows waves. A hook of Helm's is also one of Argo CD's, so there is one of the two.
+Called with (list . STEP); the steps are, in their order: `config` and `base` (what the migrations
+need), `database`, `migrations`, `version`, `smoke-test`, `switch`.
+*/}}
+{{- define "hello.step" -}}
+{{- $root := index . 0 }}
+{{- $step := index . 1 }}
+{{- if eq $root.Values.delivery "argocd" }}
+{{- $waves := dict "config" "-4" "base" "-4" "database" "-3" "migrations" "-2" "version" "-1" "smoke-test" "0" "switch" "1" }}
+argocd.argoproj.io/sync-wave: {{ get $waves $step | quote }}
+{{- if eq $step "migrations" }}
+argocd.argoproj.io/hook: Sync
+argocd.argoproj.io/hook-delete-policy: BeforeHookCreation
+{{- end }}
+{{- else if eq $step "base" }}
+{{- /* What the migrations need. It stays until the next one is made. */}}
+helm.sh/hook: pre-install,pre-upgrade
+helm.sh/hook-weight: "-10"
+helm.sh/hook-delete-policy: before-hook-creation
+{{- else if eq $step "database" }}
+{{- /* Made once, and never deleted by a delivery. */}}
+helm.sh/resource-policy: keep
+{{- else if eq $step "migrations" }}
+helm.sh/hook: {{ ternary "post-install" "pre-install" $root.Values.postgres.cluster.enabled }},pre-upgrade
+helm.sh/hook-weight: "-5"
+helm.sh/hook-delete-policy: before-hook-creation
+{{- end }}
+{{- end }}
+
+{{/* `annotations:` of a step, or nothing. Called with (list . STEP). */}}
+{{- define "hello.annotations" -}}
+{{- with include "hello.step" . | trim -}}
+annotations:
+  {{- . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "hello.postgresHost" -}}
+{{ ternary "hello-db-rw" .Values.postgres.host .Values.postgres.cluster.enabled }}
+{{- end }}
+
+{{- define "hello.ownerSecret" -}}
+{{ ternary "hello-db-app" "hello-database-owner" .Values.postgres.cluster.enabled }}
+{{- end }}
+
+{{/* The certificates that Postgres's own is checked against. */}}
+{{- define "hello.caSecret" -}}
+{{ .Values.executor.caSecret }}
+{{- end }}
+
+{{/* libpq's environment for the role that owns the database. */}}
+{{- define "hello.ownerEnvironment" -}}
+- name: PGHOST
+  value: {{ include "hello.postgresHost" . | quote }}
+- name: PGPORT
+  value: {{ .Values.postgres.port | quote }}
+- name: PGDATABASE
+  value: {{ .Values.postgres.database | quote }}
+{{- /* libpq's `require` checks no certificate; Spin's does. */}}
+- name: PGSSLMODE
+  value: {{ ternary "verify-full" "disable" (eq .Values.postgres.sslmode "require") }}
+{{- if eq .Values.postgres.sslmode "require" }}
+- name: PGSSLROOTCERT
+  value: {{ ternary "/certificates/ca-certificates.crt" "system" (ne (include "hello.caSecret" .) "") }}
+{{- end }}
+- name: PGUSER
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "hello.ownerSecret" . }}
+      key: username
+- name: PGPASSWORD
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "hello.ownerSecret" . }}
+      key: password
+{{- end }}
+
+{{- define "hello.certificatesMount" -}}
+{{- if include "hello.caSecret" . }}
+- name: certificates
+  mountPath: /certificates
+  readOnly: true
+{{- end }}
+{{- end }}
+
+{{- define "hello.certificatesVolume" -}}
+{{- with include "hello.caSecret" . }}
+- name: certificates
+  secret:
+    secretName: {{ . }}
+{{- end }}
+{{- end }}
+
+{{/* A pod of ours: nobody, and nothing that it could write to but what is mounted. */}}
+{{- define "hello.podSecurity" -}}
+automountServiceAccountToken: false
+enableServiceLinks: false
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 65532
+  runAsGroup: 65532
+  fsGroup: 65532
+  seccompProfile:
+    type: RuntimeDefault
+{{- end }}
+
+{{- define "hello.containerSecurity" -}}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities:
+    drop: [ALL]
+{{- end }}
+
+{{/* What backs a key-value label. Called with the label's name and values. */}}
+{{- define "hello.keyValueStore" -}}
+- name: {{ .name }}
+  type: {{ .type }}
+  {{- with .options }}
+  options:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end }}
+
+{{/* Names of the versions. */}}
+{{- define "hello.names" -}}
+{{- $names := list }}
+{{- range .Values.versions }}
+{{- $names = append $names .name }}
+{{- end }}
+{{- join ", " $names }}
+{{- end }}

@@ -1,0 +1,50 @@
+//! Counters in the key-value store that the label `metrics` is bound to.
+
+use hello::{metrics::Counters, store::StoreError};
+use spin_sdk::wit::wasi::keyvalue::{
+    atomics::increment,
+    store::{self, Bucket, Error},
+};
+
+/// The store, open.
+pub struct OpenCounters(Bucket);
+
+/// Opens the store.
+///
+/// # Errors
+///
+/// [`StoreError::Unavailable`], in Spin's words.
+pub fn open() -> Result<OpenCounters, StoreError> {
+    store::open("metrics")
+        .map(OpenCounters)
+        .map_err(unavailable)
+}
+
+impl Counters for OpenCounters {
+    async fn add(&self, name: &str, n: u64) -> Result<u64, StoreError> {
+        let n = i64::try_from(n).unwrap_or(i64::MAX);
+        let sum = increment(&self.0, name, n).map_err(unavailable)?;
+        u64::try_from(sum).map_err(|_| StoreError::Corrupt)
+    }
+
+    async fn names(&self) -> Result<Vec<String>, StoreError> {
+        let mut names = Vec::new();
+        let mut cursor = None;
+        loop {
+            let page = self.0.list_keys(cursor.as_deref()).map_err(unavailable)?;
+            names.extend(page.keys);
+            cursor = page.cursor;
+            if cursor.is_none() {
+                return Ok(names);
+            }
+        }
+    }
+}
+
+fn unavailable(error: Error) -> StoreError {
+    StoreError::Unavailable(match error {
+        Error::NoSuchStore => "Spin has no store for the label `metrics`".to_owned(),
+        Error::AccessDenied => "spin.toml does not name the label `metrics`".to_owned(),
+        Error::Other(why) => why,
+    })
+}

@@ -1,0 +1,39 @@
+//! Counters in the bucket `metrics` of the host's `wasi:keyvalue`.
+
+use hello::{metrics::Counters, store::StoreError};
+
+use crate::{
+    bindings::keyvalue::{atomics::increment, store::Bucket},
+    key_value::{bucket, unavailable},
+};
+
+/// The store, open.
+pub struct OpenCounters(Bucket);
+
+/// Opens the store.
+///
+/// # Errors
+///
+/// [`StoreError::Unavailable`], in the host's words.
+pub fn open() -> Result<OpenCounters, StoreError> {
+    bucket("metrics").map(OpenCounters)
+}
+
+impl Counters for OpenCounters {
+    async fn add(&self, name: &str, n: u64) -> Result<u64, StoreError> {
+        increment(&self.0, name, n).map_err(unavailable)
+    }
+
+    async fn names(&self) -> Result<Vec<String>, StoreError> {
+        let mut names = Vec::new();
+        let mut cursor = None;
+        loop {
+            let page = self.0.list_keys(cursor).map_err(unavailable)?;
+            names.extend(page.keys);
+            cursor = page.cursor;
+            if cursor.is_none() {
+                return Ok(names);
+            }
+        }
+    }
+}

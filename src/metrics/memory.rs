@@ -1,0 +1,27 @@
+//! Counters in this process's memory, for tests that need no host.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use super::Counters;
+use crate::store::StoreError;
+
+/// Counters in memory. A clone is the same store.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryCounters(Arc<Mutex<BTreeMap<String, u64>>>);
+
+impl Counters for MemoryCounters {
+    async fn add(&self, name: &str, n: u64) -> Result<u64, StoreError> {
+        let mut counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let sum = counters.entry(name.to_owned()).or_default();
+        *sum += n;
+        Ok(*sum)
+    }
+
+    async fn names(&self) -> Result<Vec<String>, StoreError> {
+        let counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(counters.keys().cloned().collect())
+    }
+}

@@ -1,0 +1,293 @@
+//! The OpenAPI document and the router, in step: every route, method, status and header that is
+//! in one is in the other.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use chrono::NaiveDate;
+use hello::{
+    docs::OPENAPI,
+    host::{Host, Session, memory::MemoryHost},
+    http::{Answer, METHOD_NAMES, ReadError, RequestBody, Route, respond},
+    metrics::memory::MemoryCounters,
+    store::{Binding, StoreError, memory::MemoryStore},
+};
+use http::{Method, Request};
+use libtest_mimic::Trial;
+use pollster::block_on;
+use serde_json::Value;
+
+use crate::suite::scenarios::scenarios;
+
+/// A route's template, a method in lower case, and a status.
+type Key = (String, String, String);
+
+/// What was answered under a key: the headers' names, the media type, a problem's detail.
+type Seen = BTreeMap<Key, BTreeSet<(BTreeSet<String>, Option<String>, Option<String>)>>;
+
+pub fn trials() -> Vec<Trial> {
+    [
+        (
+            "every answer is documented, and every documented answer is given",
+            every_answer_is_documented_and_every_documented_answer_is_given as fn(),
+        ),
+        (
+            "every header, type and detail is documented",
+            every_header_and_type_and_detail_is_documented,
+        ),
+        (
+            "methods and limits are those of the router",
+            methods_and_limits_are_those_of_the_router,
+        ),
+    ]
+    .into_iter()
+    .map(|(name, test)| {
+        Trial::test(format!("openapi: {name}"), move || {
+            test();
+            Ok(())
+        })
+    })
+    .collect()
+}
+
+fn every_answer_is_documented_and_every_documented_answer_is_given() {
+    let document = document();
+    let documented: BTreeSet<Key> = operations(&document)
+        .into_iter()
+        .flat_map(|(path, method, operation)| {
+            let statuses = operation["responses"]
+                .as_object()
+                .expect("responses")
+                .keys();
+            statuses
+                .map(|status| (path.clone(), method.clone(), status.clone()))
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    let seen = seen();
+    let answered: BTreeSet<Key> = seen.keys().cloned().collect();
+    let missing: Vec<_> = answered.difference(&documented).collect();
+    let invented: Vec<_> = documented.difference(&answered).collect();
+    assert!(missing.is_empty(), "not documented: {missing:?}");
+    assert!(invented.is_empty(), "never answered: {invented:?}");
+}
+
+fn every_header_and_type_and_detail_is_documented() {
+    let document = document();
+    for ((path, method, status), answers) in seen() {
+        let place = format!("{method} {path} {status}");
+        let response = &document["paths"][&path][&method]["responses"][&status];
+        let response = resolve(&document, response);
+        let mut documented: BTreeSet<String> = match &response["headers"] {
+            Value::Object(headers) => headers.keys().cloned().collect(),
+            _ => BTreeSet::new(),
+        };
+        // `src/wasi.rs` adds it to every answer, so no response here has it.
+        assert!(documented.remove("x-request-id"), "{place}");
+        documented.remove("content-type");
+        let types: BTreeSet<&String> = match &response["content"] {
+            Value::Object(content) => content.keys().collect(),
+            _ => BTreeSet::new(),
+        };
+        for (headers, media_type, detail) in answers {
+            assert_eq!(headers, documented, "headers of {place}");
+            if method != "head" {
+                let known = media_type
+                    .as_ref()
+                    .is_none_or(|found| types.contains(found));
+                assert!(known, "{place} has the type {media_type:?}");
+                assert_eq!(media_type.is_none(), types.is_empty(), "{place}");
+            }
+            if let Some(detail) = detail.filter(|_| method != "head") {
+                let examples = &response["content"]["application/problem+json"]["examples"];
+                let examples = examples.as_object().expect("examples");
+                let shown = examples
+                    .values()
+                    .any(|shown| shown["value"]["detail"] == *detail);
+                assert!(shown, "{place} shows no example of {detail:?}");
+            }
+        }
+    }
+}
+
+fn methods_and_limits_are_those_of_the_router() {
+    let document = document();
+    assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+    for route in Route::ALL
+        .into_iter()
+        .filter(|route| *route != Route::Unknown)
+    {
+        let methods: BTreeSet<String> = operations(&document)
+            .into_iter()
+            .filter(|(path, ..)| path == route.template())
+            .map(|(_, method, _)| method.to_uppercase())
+            .collect();
+        let allowed: BTreeSet<String> = route.allow().split(", ").map(str::to_owned).collect();
+        assert_eq!(methods, allowed, "{}", route.template());
+    }
+    for path in document["paths"].as_object().expect("paths").keys() {
+        assert_eq!(Route::of(path).0.template(), path);
+    }
+    let bytes = format!("at most {} bytes", hello::http::MAX_BODY);
+    let put = &document["paths"]["/hello/{username}"]["put"];
+    let description = put["requestBody"]["description"].as_str().expect("words");
+    assert!(description.contains(&bytes), "{description}");
+}
+
+fn document() -> Value {
+    serde_json::from_slice(OPENAPI).expect("the document is JSON")
+}
+
+/// Path, method and operation of each operation.
+fn operations(document: &Value) -> Vec<(String, String, &Value)> {
+    let paths = document["paths"].as_object().expect("paths");
+    paths
+        .iter()
+        .flat_map(|(path, item)| {
+            METHOD_NAMES.iter().filter_map(move |method| {
+                let method = method.to_lowercase();
+                let operation = item.get(&method)?;
+                Some((path.clone(), method, operation))
+            })
+        })
+        .collect()
+}
+
+fn resolve<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
+    match value["$ref"].as_str() {
+        Some(reference) => document
+            .pointer(&reference[1..])
+            .unwrap_or_else(|| panic!("{reference} is nowhere")),
+        None => value,
+    }
+}
+
+/// All that the router answers to the scenario table, and to what only a fault brings about.
+fn seen() -> Seen {
+    let today: NaiveDate = "2026-11-22".parse().expect("a date");
+    let ask = |host: &dyn Fn(Request<Body>) -> Answer, seen: &mut Seen, request: Request<Body>| {
+        let method = request.method().to_string();
+        let answer = host(request);
+        // What no operation is for is 405, which OpenAPI has no place for.
+        if !answer
+            .route
+            .allow()
+            .split(", ")
+            .any(|allowed| allowed == method)
+        {
+            return;
+        }
+        let response = answer.response;
+        let headers = response.headers().keys().map(ToString::to_string);
+        let media_type = response.headers().get("content-type");
+        let detail: Option<Value> = serde_json::from_slice(response.body()).ok();
+        seen.entry((
+            answer.route.template().to_owned(),
+            method.to_lowercase(),
+            response.status().as_u16().to_string(),
+        ))
+        .or_default()
+        .insert((
+            headers.filter(|name| name != "content-type").collect(),
+            media_type.map(|value| value.to_str().expect("ASCII").to_owned()),
+            detail.and_then(|value| value["detail"].as_str().map(str::to_owned)),
+        ));
+    };
+
+    let mut seen = Seen::new();
+    let host = MemoryHost::default();
+    let over = |host: &MemoryHost, request| {
+        block_on(respond(request, &Session::new(host), today, || {
+            Duration::ZERO
+        }))
+    };
+    for step in scenarios(today)
+        .into_iter()
+        .flat_map(|scenario| scenario.steps)
+    {
+        let mut request = Request::builder()
+            .method(Method::from_bytes(step.method.as_bytes()).expect("a method"))
+            .uri(&step.target);
+        for (name, value) in step.headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(Body(Ok(step.body))).expect("a request");
+        ask(&|request| over(&host, request), &mut seen, request);
+    }
+    let put = |body| {
+        Request::put("/hello/Ada")
+            .header("content-type", "application/json")
+            .body(Body(body))
+            .expect("a request")
+    };
+    for error in [ReadError::Timeout, ReadError::Broken] {
+        ask(&|request| over(&host, request), &mut seen, put(Err(error)));
+    }
+    for outage in [
+        StoreError::Unavailable(String::new()),
+        StoreError::Misconfigured(String::new()),
+    ] {
+        host.users.set_outage(Some(outage));
+        let saved = br#"{"dateOfBirth":"1990-06-20"}"#.to_vec();
+        let mut requests = vec![put(Ok(saved))];
+        for (method, path) in [
+            (Method::GET, "/hello/Ada"),
+            (Method::HEAD, "/hello/Ada"),
+            (Method::GET, "/readyz"),
+            (Method::HEAD, "/readyz"),
+        ] {
+            let request = Request::builder().method(method).uri(path);
+            requests.push(request.body(Body(Ok(Vec::new()))).expect("a request"));
+        }
+        for request in requests {
+            ask(&|request| over(&host, request), &mut seen, request);
+        }
+    }
+    let uncounted = |request| {
+        block_on(respond(request, &Session::new(&Uncounted), today, || {
+            Duration::ZERO
+        }))
+    };
+    for method in [Method::GET, Method::HEAD] {
+        let request = Request::builder().method(method).uri("/metrics");
+        let request = request.body(Body(Ok(Vec::new()))).expect("a request");
+        ask(&uncounted, &mut seen, request);
+    }
+    seen
+}
+
+/// A body that comes whole, or not.
+struct Body(Result<Vec<u8>, ReadError>);
+
+impl RequestBody for Body {
+    async fn read(self, limit: usize) -> Result<Vec<u8>, ReadError> {
+        match self.0 {
+            Ok(bytes) => bytes.as_slice().read(limit).await,
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A host without a store for counters.
+struct Uncounted;
+
+impl Host for Uncounted {
+    const NAME: &'static str = "uncounted";
+
+    type Users = MemoryStore;
+    type Counters = MemoryCounters;
+
+    fn setting(&self, _: &str) -> Result<Option<String>, String> {
+        Ok(None)
+    }
+
+    fn users(&self, _: Binding) -> Result<MemoryStore, StoreError> {
+        Ok(MemoryStore::default())
+    }
+
+    fn counters(&self) -> Result<Option<MemoryCounters>, StoreError> {
+        Err(StoreError::Unavailable("gone".to_owned()))
+    }
+}

@@ -1,0 +1,264 @@
+//! What the service says of itself: its log, and a store of counters that fails.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    time::Duration,
+};
+
+use libtest_mimic::{Failed, Trial};
+use serde_json::Value;
+use tempfile::TempDir;
+use xtask::{
+    HostKind,
+    host::{Setup, Store},
+};
+
+use super::{Column, JSON, PUT, check, logs_of, no_store, within};
+
+const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const SPAN_ID: &str = "00f067aa0ba902b7";
+
+pub fn trials(column: &Column) -> Vec<Trial> {
+    let mut trials = vec![
+        column.trial("every request is one line of JSON", one_line_each),
+        column.trial("a request id is echoed, or made", request_ids),
+        column.trial("at the level error, only failures are logged", quiet),
+        column.trial(
+            "a store of counters that fails fails no request, and is logged",
+            not_counted,
+        ),
+    ];
+    if column.kind == HostKind::Spin {
+        trials.push(column.trial("Spin's own spans are in the trace of the log", joined));
+    }
+    trials
+}
+
+/// The lines of the service's log that have `message`, once there are `count` of them.
+fn lines(folder: &Path, message: &str, count: usize) -> Result<Vec<Value>, Failed> {
+    let read = || -> Result<Vec<Value>, Failed> {
+        // Spin writes a component's output twice: this is what the host itself prints.
+        let log = fs::read_to_string(folder.join("log"))?;
+        Ok(log
+            .lines()
+            .filter_map(|line| line.find('{').map(|start| &line[start..]))
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .filter(|line: &Value| line["message"] == message)
+            .collect())
+    };
+    within(Duration::from_secs(10), || {
+        read().is_ok_and(|lines| lines.len() >= count)
+    });
+    let lines = read()?;
+    check(lines.len() == count, || {
+        format!("{} lines and not {count}: {lines:?}", lines.len())
+    })?;
+    Ok(lines)
+}
+
+fn one_line_each(column: Column) -> Result<(), Failed> {
+    let (host, folder) = column.start(Store::Shipped)?;
+    let before = lines_so_far(folder.path())?;
+    let mut connection = host.connect()?;
+    let traceparent = format!("00-{TRACE_ID}-{SPAN_ID}-01");
+    let requests = [
+        ("PUT", "/hello/Edsger", PUT, "/hello/{username}", 204),
+        ("GET", "/hello/Edsger", b"", "/hello/{username}", 200),
+        ("GET", "/hello/Nobody", b"", "/hello/{username}", 404),
+        ("GET", "/hello/Signed/1990-06-20", b"", "_OTHER", 404),
+        ("BREW", "/livez", b"", "/livez", 405),
+        ("GET", "/readyz", b"", "/readyz", 200),
+        ("GET", "/docs", b"", "/docs", 200),
+    ];
+    for (number, (method, target, body, ..)) in requests.iter().enumerate() {
+        let id = format!("id-{number}");
+        let headers = [
+            JSON[0],
+            ("x-request-id", &id),
+            ("traceparent", &traceparent),
+        ];
+        connection.exchange(method, target, &headers, body)?;
+    }
+    let lines = lines(folder.path(), "answered", before + requests.len())?;
+    for (number, (method, _, _, route, status)) in requests.iter().enumerate() {
+        let id = format!("id-{number}");
+        let mut of_request = lines.iter().filter(|line| line["request_id"] == id);
+        let line = of_request.next().ok_or(format!("no line for {id}"))?;
+        check(of_request.next().is_none(), || format!("two for {id}"))?;
+        let method = if *method == "BREW" { "_OTHER" } else { method };
+        for (name, expected) in [
+            ("level", "info"),
+            ("method", method),
+            ("route", route),
+            ("trace_id", TRACE_ID),
+            ("span_id", SPAN_ID),
+            ("host", &column.kind.to_string()),
+            ("store", "key-value"),
+        ] {
+            check(line[name] == expected, || format!("{name} in {line}"))?;
+        }
+        check(line["status"] == *status, || format!("status in {line}"))?;
+        let duration = line["duration_ms"].as_f64().unwrap_or(-1.0);
+        check((0.0..10_000.0).contains(&duration), || {
+            format!("duration_ms in {line}")
+        })?;
+        let timestamp = line["timestamp"].as_str().unwrap_or_default();
+        check(
+            chrono::DateTime::parse_from_rfc3339(timestamp).is_ok() && timestamp.ends_with('Z'),
+            || format!("timestamp in {line}"),
+        )?;
+    }
+    Ok(())
+}
+
+/// How many requests were answered until now: the one or more that found the host ready.
+fn lines_so_far(folder: &Path) -> Result<usize, Failed> {
+    let count =
+        || fs::read_to_string(folder.join("log")).map(|log| log.matches("\"answered\"").count());
+    within(Duration::from_secs(10), || {
+        count().is_ok_and(|count| count > 0)
+    });
+    Ok(count()?)
+}
+
+fn request_ids(column: Column) -> Result<(), Failed> {
+    let (host, _folder) = column.start(Store::Shipped)?;
+    let mut connection = host.connect()?;
+    let echoed = |answer: xtask::client::Answer| {
+        answer
+            .header("x-request-id")
+            .map(str::to_owned)
+            .unwrap_or_default()
+    };
+    for (target, status) in [("/livez", 200), ("/nowhere", 404), ("/docs", 200)] {
+        let answer = connection.exchange("GET", target, &[("x-request-id", "a.b-1")], b"")?;
+        check(answer.status == status, || format!("{}", answer.status))?;
+        let id = echoed(answer);
+        check(id == "a.b-1", || format!("{target} echoes {id:?}"))?;
+    }
+    let mut made = BTreeSet::new();
+    for headers in [&[][..], &[("x-request-id", "a b")], &[("x-request-id", "")]] {
+        for _ in 0..20 {
+            let id = echoed(connection.exchange("GET", "/livez", headers, b"")?);
+            let is_hex = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+            check(is_hex, || format!("it made {id:?}"))?;
+            made.insert(id);
+        }
+    }
+    check(made.len() == 60, || "it made one id twice".to_owned())
+}
+
+fn quiet(column: Column) -> Result<(), Failed> {
+    let folder = TempDir::new()?;
+    // What should be a store is none, so that one request of the two fails.
+    no_store(&column, folder.path())?;
+    let host = column.start_with(Setup {
+        settings: &[("log_level", "error")],
+        ..Setup::shipped(folder.path(), Some(&folder.path().join("log")))
+    })?;
+    let mut connection = host.connect()?;
+    for (target, status) in [("/livez", 200), ("/hello/Ada", 503), ("/nowhere", 404)] {
+        let answer = connection.exchange("GET", target, &[], b"")?;
+        check(answer.status == status, || format!("{}", answer.status))?;
+    }
+    let lines = lines(folder.path(), "answered", 1)?;
+    let line = &lines[0];
+    check(line["level"] == "error" && line["status"] == 503, || {
+        line.to_string()
+    })?;
+    let cause = line["cause"].as_str().unwrap_or_default();
+    check(cause.starts_with("the store is unavailable: "), || {
+        line.to_string()
+    })
+}
+
+fn not_counted(column: Column) -> Result<(), Failed> {
+    let folder = TempDir::new()?;
+    let data = folder.path();
+    match column.kind {
+        // A SQLite file that is a folder.
+        HostKind::Spin => {
+            fs::create_dir(data.join("broken"))?;
+            let config = "[key_value_store.default]\ntype = \"spin\"\npath = \"users.db\"\n\
+                          [key_value_store.metrics]\ntype = \"spin\"\npath = \"broken\"\n";
+            fs::write(data.join("runtime-config.toml"), config)?;
+        }
+        // A folder that is a file.
+        HostKind::Wasmcloud => {
+            fs::create_dir_all(data.join(".wash/data"))?;
+            fs::write(data.join(".wash/data/metrics"), "")?;
+        }
+    }
+    let host = column.start_with(Setup {
+        settings: &[("metrics", "\"on\"")],
+        ..Setup::shipped(data, Some(&data.join("log")))
+    })?;
+    let mut connection = host.connect()?;
+    for (method, target, body, status) in [
+        ("PUT", "/hello/Edsger", PUT, 204),
+        ("GET", "/hello/Edsger", b"", 200),
+        ("GET", "/readyz", b"", 200),
+        ("GET", "/metrics", b"", 503),
+    ] {
+        let answer = connection.exchange(method, target, &JSON, body)?;
+        check(answer.status == status, || {
+            format!("{method} {target} got {}", answer.status)
+        })?;
+    }
+    let log = logs_of(data)?;
+    let warned = log
+        .lines()
+        .any(|line| line.contains(r#""level":"warn","message":"not counted""#));
+    check(warned, || format!("no warning: {log}"))
+}
+
+fn joined(column: Column) -> Result<(), Failed> {
+    let receiver = TcpListener::bind(("127.0.0.1", 0))?;
+    let endpoint = format!("http://{}", receiver.local_addr()?);
+    let folder = TempDir::new()?;
+    let host = column.start_with(Setup {
+        telemetry: Some(&endpoint),
+        ..Setup::shipped(folder.path(), Some(&folder.path().join("log")))
+    })?;
+    let traceparent = format!("00-{TRACE_ID}-{SPAN_ID}-01");
+    let headers = [("traceparent", traceparent.as_str())];
+    host.connect()?
+        .exchange("GET", "/hello/Edsger", &headers, b"")?;
+    // In protobuf, an id is its bytes as they are.
+    let trace_id: Vec<u8> = (0..TRACE_ID.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&TRACE_ID[at..at + 2], 16))
+        .collect::<Result<_, _>>()?;
+    receiver.set_nonblocking(true)?;
+    let arrived = within(Duration::from_secs(10), || {
+        receiver
+            .accept()
+            .is_ok_and(|(stream, _)| exported(stream).is_ok_and(|body| holds(&body, &trace_id)))
+    });
+    check(arrived, || "no span of the trace arrived".to_owned())
+}
+
+fn holds(body: &[u8], part: &[u8]) -> bool {
+    body.windows(part.len()).any(|found| found == part)
+}
+
+/// What an exporter sends with one request, and an answer that lets it go.
+fn exported(mut stream: TcpStream) -> std::io::Result<Vec<u8>> {
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(Duration::from_millis(500)))?;
+    let mut received = Vec::new();
+    let mut chunk = [0; 4096];
+    // Until it has sent all: then it waits for an answer.
+    while let Ok(length) = stream.read(&mut chunk) {
+        if length == 0 {
+            break;
+        }
+        received.extend_from_slice(&chunk[..length]);
+    }
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")?;
+    Ok(received)
+}

@@ -1,0 +1,43 @@
+//! The smoke test that the chart runs against a new version, run against this one.
+
+use std::process::{Command, Output};
+
+use libtest_mimic::Failed;
+use xtask::{host::free_port, tools::debian};
+
+use crate::check;
+
+/// It passes against a host that serves, and fails where nobody does or another service answers.
+pub fn smoke_test(port: u16) -> Result<(), Failed> {
+    let service = run(&format!("http://127.0.0.1:{port}"))?;
+    let said = String::from_utf8_lossy(&service.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&service.stderr).into_owned();
+    check(
+        service.status.success() && said.contains("keeps the contract"),
+        || format!("it fails: {said}{errors}"),
+    )?;
+    let nobody = run(&format!("http://127.0.0.1:{}", free_port()?))?;
+    let errors = String::from_utf8_lossy(&nobody.stderr);
+    check(
+        !nobody.status.success() && errors.contains("/readyz is not 200"),
+        || format!("it does not fail where nobody answers: {errors}"),
+    )?;
+    // Ready, as far as it can tell, and then no user is there to greet.
+    let other = run(&format!("http://127.0.0.1:{port}/readyz?"))?;
+    let errors = String::from_utf8_lossy(&other.stderr);
+    check(
+        !other.status.success() && errors.contains("is 405, not 204"),
+        || format!("it does not fail where another service answers: {errors}"),
+    )
+}
+
+fn run(url: &str) -> Result<Output, Failed> {
+    debian::program("curl", "curl")?;
+    let script = xtask::root().join("deploy/chart/files/smoke.sh");
+    let mut command = Command::new("sh");
+    command
+        .arg(script)
+        .env("HELLO_URL", url)
+        .env("SMOKE_WAIT", "1");
+    Ok(command.output()?)
+}
