@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use xtask::{
     client::Connection,
     host::Store,
+    root,
     tools::{node, python},
 };
 
@@ -74,6 +75,11 @@ pub fn schemathesis(column: Column) -> Result<(), Failed> {
         .args(["--max-examples", &EXAMPLES.to_string(), "--seed", "1"])
         .args(["--request-timeout", "30", "--generation-database", "none"])
         .arg("--no-color")
+        .env(
+            "SCHEMATHESIS_HOOKS",
+            root().join("tests/hosts/operations/schemathesis.py"),
+        )
+        .env("PYTHONDONTWRITEBYTECODE", "1")
         .current_dir(folder.path()))?;
     check(passes, || printed.clone())?;
     // "Selected: 8/8", "Tested: 8": nothing was left out.
