@@ -24,6 +24,7 @@ const NAMESPACE: &str = "hello";
 pub struct Checker {
     helm: PathBuf,
     python: PathBuf,
+    kubernetes: &'static str,
     /// The schemas of custom resources, where there are any.
     pub schemas: Option<PathBuf>,
 }
@@ -42,8 +43,17 @@ impl Checker {
         Ok(Self {
             helm: helm::program()?,
             python: python::environment("manifests")?.join("python"),
+            kubernetes: KUBERNETES,
             schemas: env::var_os(SCHEMAS_VARIABLE).map(PathBuf::from),
         })
+    }
+
+    /// The same for another version of Kubernetes.
+    pub fn on(&self, kubernetes: &'static str) -> Self {
+        Self {
+            kubernetes,
+            ..self.clone()
+        }
     }
 
     /// The same, without the schemas for custom resources.
@@ -69,7 +79,7 @@ impl Checker {
         let mut command = Command::new(&self.helm);
         command.args(["template", "hello"]).arg(chart);
         command.args(["--namespace", NAMESPACE]);
-        Self::with(&mut command, values, settings);
+        self.with(&mut command, values, settings);
         let rendered = succeeded(&command.output()?)?;
         Ok(rendered)
     }
@@ -93,13 +103,13 @@ impl Checker {
         command
             .args(["lint", "--strict", "--quiet", "--namespace", NAMESPACE])
             .arg(xtask::root().join("deploy/chart"));
-        Self::with(&mut command, values, &[]);
+        self.with(&mut command, values, &[]);
         succeeded(&command.output()?)?;
         Ok(())
     }
 
-    fn with(command: &mut Command, values: &[PathBuf], settings: &[&str]) {
-        command.args(["--kube-version", KUBERNETES]);
+    fn with(&self, command: &mut Command, values: &[PathBuf], settings: &[&str]) {
+        command.args(["--kube-version", self.kubernetes]);
         for file in values {
             command.arg("--values").arg(file);
         }
@@ -113,7 +123,7 @@ impl Checker {
         let mut command = Command::new(&self.python);
         command
             .arg(xtask::root().join("tests/manifests/validate.py"))
-            .args(["--kubernetes", KUBERNETES]);
+            .args(["--kubernetes", self.kubernetes]);
         if let Some(schemas) = &self.schemas {
             command.arg("--schemas").arg(schemas);
         }

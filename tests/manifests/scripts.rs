@@ -1,12 +1,21 @@
 //! What the manifests carry is run: Argo CD's health check by a Lua, the migrations' script against
-//! a real Postgres.
+//! a real Postgres, the relabelling of a shared metrics store by a real Prometheus.
 
-use std::{fs, process::Command};
+use std::{
+    fs,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
 
 use libtest_mimic::{Failed, Trial};
+use serde_json::Value;
 use tempfile::TempDir;
 use xtask::{
+    client::Connection,
+    host::free_port,
     postgres::Postgres,
+    process::Process,
     run::{read, run},
     tools::debian,
 };
@@ -27,6 +36,13 @@ pub fn trials(checker: &Checker) -> Vec<Trial> {
         "the migrations' Job: applies them, again too, and gives the role its password",
         the_migrations,
     ));
+    for (chart, what) in [(true, "on SpinKube"), (false, "on wasmCloud")] {
+        let checker = checker.clone();
+        trials.push(Trial::test(
+            format!("shared counters are one target for Prometheus, {what}"),
+            move || one_target(&checker, chart),
+        ));
+    }
     trials
 }
 
@@ -107,7 +123,7 @@ fn health_is(checker: &Checker, object: &str, status: &str, message: &str) -> Re
 
 fn the_migrations() -> Result<(), Failed> {
     let folder = TempDir::new()?;
-    let server = Postgres::start(folder.path())?;
+    let server = Postgres::start_with(folder.path(), &["log_statement=all".to_owned()])?;
     let owner = server.owner();
     // What a shell or SQL would take for its own.
     let password = "it's \"a\" $(test) \\ :password";
@@ -124,14 +140,40 @@ fn the_migrations() -> Result<(), Failed> {
     // As the Job finds them: through the chart's link.
     let migrations = xtask::root().join("deploy/chart/files/migrations");
     server.psql("DROP TABLE users")?;
+    // Managed databases give nobody a superuser.
+    server.psql(&format!(
+        "CREATE ROLE deployer LOGIN CREATEROLE PASSWORD '{}'",
+        owner.password
+    ))?;
+    server.psql(&format!(
+        "ALTER DATABASE {} OWNER TO deployer",
+        owner.database
+    ))?;
     for _ in 0..2 {
         let mut command = Command::new("sh");
         command
             .arg(&script)
             .env("MIGRATIONS", &migrations)
             .env("SERVICE_PASSWORD", password);
-        client(&mut command, &owner.user, &owner.password);
+        client(&mut command, "deployer", &owner.password);
         run("run the migrations' Job", &mut command)?;
+    }
+    // A role that may not: the script fails, and says why.
+    fs::write(folder.path().join("0001_nothing.sql"), "SELECT 1;")?;
+    // A role may change its own password, so this is about another one's.
+    let told = fs::read_to_string(&script)?.replace("password hello", "password deployer");
+    let other = folder.path().join("migrate.sh");
+    fs::write(&other, told)?;
+    let mut refused = Command::new("sh");
+    refused
+        .arg(&other)
+        .env("MIGRATIONS", folder.path())
+        .env("SERVICE_PASSWORD", password);
+    client(&mut refused, "hello", password);
+    let refused = refused.output()?;
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    if refused.status.success() || !said.contains("permission denied") {
+        return Err(format!("it does not say that it may not: {said}").into());
     }
     let mut psql = Command::new("psql");
     psql.args([
@@ -150,8 +192,91 @@ fn the_migrations() -> Result<(), Failed> {
         return Err("Postgres takes any password".into());
     }
     let log = fs::read_to_string(folder.path().join("postgres.log"))?;
+    assert!(log.contains("GRANT SELECT"), "it logs no statement");
     if log.contains("$(test)") {
         return Err("the password is in the server's log".into());
     }
     Ok(())
+}
+
+/// Prometheus with two pods, behind one Service or two, and with the ServiceMonitor's own relabelling.
+fn one_target(checker: &Checker, chart: bool) -> Result<(), Failed> {
+    let root = xtask::root();
+    let objects = if chart {
+        let values = root.join("deploy/chart/examples/shared-metrics.yaml");
+        checker.objects(&[values], &[])?
+    } else {
+        checker.checked(&fs::read_to_string(
+            root.join("deploy/wasmcloud/metrics.yaml"),
+        )?)?
+    };
+    let monitor = objects
+        .iter()
+        .find(|object| object.object["kind"] == "ServiceMonitor")
+        .ok_or("there is no ServiceMonitor")?;
+    let relabelings = &monitor.object["spec"]["endpoints"][0]["relabelings"];
+    // Prometheus's own names; its YAML takes JSON.
+    let relabelings = relabelings
+        .to_string()
+        .replace("targetLabel", "target_label");
+    let services = if chart {
+        ["hello-metrics", "hello-metrics"]
+    } else {
+        ["hello-v1-4-0", "hello-v1-5-0"]
+    };
+    assert_eq!(targets(&relabelings, services)?, 1);
+    assert_eq!(
+        targets("[]", services)?,
+        2,
+        "the two pods are not told apart"
+    );
+    Ok(())
+}
+
+/// How many targets Prometheus has.
+fn targets(relabelings: &str, services: [&str; 2]) -> Result<usize, Failed> {
+    let folder = TempDir::new()?;
+    let config = folder.path().join("prometheus.yaml");
+    let pod = |name: &str, service: &str| {
+        format!(
+            "{{targets: ['{name}:80'], labels: {{pod: {name}, container: hello, endpoint: http, \
+             namespace: hello, service: {service}}}}}"
+        )
+    };
+    fs::write(
+        &config,
+        format!(
+            "scrape_configs:\n- job_name: hello\n  static_configs: [{}, {}]\n  \
+             relabel_configs: {relabelings}\n",
+            pod("one.invalid", services[0]),
+            pod("two.invalid", services[1]),
+        ),
+    )?;
+    let port = free_port()?;
+    let mut command = Command::new(debian::program("prometheus", "prometheus")?);
+    command
+        .arg(format!("--config.file={}", config.display()))
+        .arg(format!("--storage.tsdb.path={}", folder.path().display()))
+        .arg(format!("--web.listen-address=127.0.0.1:{port}"));
+    let log = folder.path().join("log");
+    let mut prometheus = Process::start(&mut command, Some(&log))?;
+    let started = Instant::now();
+    loop {
+        // It serves before it has read its configuration, and then has no target.
+        let answer = Connection::open(port).and_then(|mut connection| {
+            connection.exchange("GET", "/api/v1/targets?state=active", &[], b"")
+        });
+        if let Some(answer) = answer.ok().filter(|answer| answer.status == 200) {
+            let body: Value = serde_json::from_slice(&answer.body)?;
+            let targets = body["data"]["activeTargets"].as_array().map_or(0, Vec::len);
+            if targets > 0 {
+                return Ok(targets);
+            }
+        }
+        let log = || fs::read_to_string(&log).unwrap_or_default();
+        if prometheus.try_wait()?.is_some() || started.elapsed() > Duration::from_secs(60) {
+            return Err(format!("Prometheus has no target: {}", log()).into());
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
 }

@@ -20,7 +20,7 @@ const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef012
 type Test = fn(&Checker) -> Result<(), Failed>;
 
 pub fn trials(checker: &Checker) -> Vec<Trial> {
-    let tests: [(&str, Test); 9] = [
+    let tests: [(&str, Test); 12] = [
         ("a swap writes one object: the HTTPRoute", |checker| {
             a_swap_writes_one(checker, "production", "HTTPRoute hello")
         }),
@@ -37,6 +37,18 @@ pub fn trials(checker: &Checker) -> Vec<Trial> {
             weights_are_in_the_route,
         ),
         ("a closed route is none", a_closed_route),
+        (
+            "Kubernetes before 1.36 is pointed to Kyverno, and 1.30 will do for that",
+            older_kubernetes,
+        ),
+        (
+            "Argo CD's stages: dev, canary, production, each with its values",
+            the_stages,
+        ),
+        (
+            "in come the gateway, Prometheus and the smoke test; out to DNS and the store",
+            the_network,
+        ),
         (
             "Argo CD's waves: database, migrations, version, smoke test, switch",
             the_waves,
@@ -207,6 +219,102 @@ fn a_closed_route(checker: &Checker) -> Result<(), Failed> {
     let closed = rendered(checker, &values, &["route.type=none"])?;
     assert_eq!(differ(&open, &closed), ["HTTPRoute hello"]);
     assert!(!closed.contains_key("HTTPRoute hello"));
+    Ok(())
+}
+
+fn older_kubernetes(checker: &Checker) -> Result<(), Failed> {
+    let Err(refused) = checker.on("1.35").render(&example("canary"), &[]) else {
+        return Err("1.35 gets a policy that it does not know".into());
+    };
+    let sentence = "podPolicy.type admissionpolicy needs Kubernetes 1.36, and this is v1.35";
+    if !refused.to_string().contains(sentence) {
+        return Err(format!("it says {refused}").into());
+    }
+    let objects = checker.on("1.30").objects(&example("kyverno"), &[])?;
+    crate::no_problems(objects, false)
+}
+
+fn the_stages(checker: &Checker) -> Result<(), Failed> {
+    let folder = xtask::root().join("deploy/argocd");
+    let objects = checker.checked(&fs::read_to_string(folder.join("applicationset.yaml"))?)?;
+    let spec = &objects[0].object["spec"];
+    let steps = spec["strategy"]["rollingSync"]["steps"].as_array();
+    let stages: Vec<&str> = steps
+        .ok_or("there are no steps")?
+        .iter()
+        .filter_map(|step| step["matchExpressions"][0]["values"][0].as_str())
+        .collect();
+    assert_eq!(stages, ["dev", "canary", "production"]);
+    let selected = &spec["generators"][0]["clusters"]["selector"]["matchExpressions"][0];
+    assert_eq!(selected["values"], serde_json::json!(stages));
+    let source = &spec["template"]["spec"]["source"];
+    let chart = xtask::root().join(source["path"].as_str().ok_or("there is no path")?);
+    let files = source["helm"]["valueFiles"].as_array();
+    let files = files.ok_or("there are no values")?;
+    for stage in stages {
+        let values: Vec<PathBuf> = files
+            .iter()
+            .filter_map(|file| file.as_str())
+            .map(|file| chart.join(file.replace("{{ .values.stage }}", stage)))
+            .collect();
+        let rendered = checker.render_chart(&chart, &values, &[])?;
+        if !rendered.contains("argocd.argoproj.io/sync-wave") {
+            return Err(format!("{stage} is not delivered by Argo CD").into());
+        }
+    }
+    Ok(())
+}
+
+fn the_network(checker: &Checker) -> Result<(), Failed> {
+    let objects = rendered(checker, &example("production"), &[])?;
+    let policy = objects
+        .get("NetworkPolicy hello-service")
+        .ok_or("there is no NetworkPolicy")?;
+    let namespace = |name: &str| {
+        let labels = serde_json::json!({"kubernetes.io/metadata.name": name});
+        serde_json::json!({"namespaceSelector": {"matchLabels": labels}})
+    };
+    let ours = |component: &str| {
+        serde_json::json!({"matchLabels": {
+            "app.kubernetes.io/name": "hello",
+            "app.kubernetes.io/component": component,
+        }})
+    };
+    let mut dns = namespace("kube-system");
+    dns["podSelector"] = serde_json::json!({"matchLabels": {"k8s-app": "kube-dns"}});
+    let tcp = |port: u16| serde_json::json!({"protocol": "TCP", "port": port});
+    assert_eq!(
+        policy["spec"],
+        serde_json::json!({
+            "podSelector": ours("service"),
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [{
+                "from": [
+                    namespace("kong"),
+                    namespace("monitoring"),
+                    {"podSelector": ours("smoke-test")},
+                ],
+                "ports": [{"protocol": "TCP", "port": "http-app"}],
+            }],
+            "egress": [
+                {"to": [dns], "ports": [{"protocol": "UDP", "port": 53}, tcp(53)]},
+                {"to": [{"ipBlock": {"cidr": "10.0.128.0/20"}}], "ports": [tcp(5432)]},
+            ],
+        })
+    );
+    // Each pod that the chart makes is somebody whom a policy is for.
+    for name in [
+        "Job hello-migrations",
+        "CronJob hello-backup",
+        "SpinApp hello-v1-5-0",
+    ] {
+        let labels = at(&objects[name], "app.kubernetes.io/component");
+        for label in labels.iter().filter_map(|label| label.as_str()) {
+            if !objects.contains_key(&format!("NetworkPolicy hello-{label}")) {
+                return Err(format!("no NetworkPolicy is for {name}").into());
+            }
+        }
+    }
     Ok(())
 }
 

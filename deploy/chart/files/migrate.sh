@@ -1,6 +1,6 @@
 #!/bin/sh
 # Applies the migrations, and gives the role `hello` its password. Both can be done again at any
-# time. Needs psql 15 or later.
+# time. Needs psql.
 #
 # From the environment:
 #   MIGRATIONS           the folder of the SQL files (/migrations)
@@ -21,11 +21,14 @@ for file in "${MIGRATIONS:-/migrations}"/*.sql; do
     echo "migrate.sh: applied ${file##*/}"
 done
 
-# Through psql's own variable, which it quotes: a password in an argument is there for all to see.
-# The server must not log it either.
-apply <<'SQL'
-\getenv password SERVICE_PASSWORD
-SET LOCAL log_min_error_statement = panic;
-ALTER ROLE hello PASSWORD :'password';
-SQL
+# psql hashes it (SCRAM) before it sends it, so neither an argument, the network nor the server's log
+# has it. It asks twice, on the terminal: setsid takes that away, and then it reads stdin.
+said=$(
+    printf '%s\n%s\n' "$SERVICE_PASSWORD" "$SERVICE_PASSWORD" |
+        setsid psql --no-psqlrc --no-password --quiet --set ON_ERROR_STOP=1 \
+            --command '\password hello' 2>&1
+) || {
+    echo "migrate.sh: the role hello does not get its password: $said" >&2
+    exit 1
+}
 echo "migrate.sh: the role hello has its password"

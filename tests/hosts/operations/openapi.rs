@@ -11,7 +11,6 @@ use tempfile::TempDir;
 use xtask::{
     client::Connection,
     host::Store,
-    root,
     tools::{node, python},
 };
 
@@ -19,6 +18,12 @@ use super::{Column, check};
 
 /// For each operation and phase, the most that Schemathesis makes up.
 const EXAMPLES: u32 = 100;
+
+/// What the schema cannot say.
+const HOOKS: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/tests/hosts/operations/schemathesis_hooks.py"
+);
 
 /// The document, saved in `folder`.
 fn save(port: u16, folder: &Path) -> Result<PathBuf, Failed> {
@@ -75,10 +80,7 @@ pub fn schemathesis(column: Column) -> Result<(), Failed> {
         .args(["--max-examples", &EXAMPLES.to_string(), "--seed", "1"])
         .args(["--request-timeout", "30", "--generation-database", "none"])
         .arg("--no-color")
-        .env(
-            "SCHEMATHESIS_HOOKS",
-            root().join("tests/hosts/operations/schemathesis.py"),
-        )
+        .env("SCHEMATHESIS_HOOKS", HOOKS)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .current_dir(folder.path()))?;
     check(passes, || printed.clone())?;
