@@ -20,6 +20,17 @@ pub const PROGRAM_VARIABLE: &str = "HELLO_HOST_PROGRAM";
 /// What `tests/operations.rs` reads: whether it may fetch what it needs.
 pub const OPERATIONS_VARIABLE: &str = "HELLO_OPERATIONS";
 
+/// The programs of Debian's that the parts ask for, and their packages.
+const PROGRAMS: [(&str, &str); 7] = [
+    ("amtool", "prometheus-alertmanager"),
+    ("chromium", "chromium"),
+    ("curl", "curl"),
+    ("haproxy", "haproxy"),
+    ("lua5.1", "lua5.1"),
+    ("prometheus", "prometheus"),
+    ("promtool", "prometheus"),
+];
+
 /// A part of the run.
 struct Part {
     name: String,
@@ -44,6 +55,10 @@ struct Counts {
 ///
 /// If a test failed, or a part ran none.
 pub fn test() -> Result<()> {
+    // All at once, to be quick. Without one, the part that needs it fails and says so again.
+    if let Err(error) = tools::debian::programs(&PROGRAMS) {
+        eprintln!("{error:#}");
+    }
     let wash = tools::find_or_fetch(HostKind::Wasmcloud)?;
     build::build(None)?;
 
