@@ -17,7 +17,7 @@ enum Task {
     /// Set up what is missing, build, and serve until Ctrl-C
     Up(up::Options),
     /// Run every test, on every host there is, and sum up
-    Test,
+    Test(test::Options),
     /// Build the components for all hosts, or for one
     Build {
         /// Build for this host alone
@@ -44,7 +44,7 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Up(options) => up::up(&options),
-        Task::Test => test::test(),
+        Task::Test(options) => test::test(&options),
         Task::Build { host } => build::build(host),
         Task::Check => check::check(),
         Task::Manifests(options) => manifests::manifests(&options),
