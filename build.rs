@@ -30,6 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let mut page = fs::read_to_string("src/docs/index.html")?;
     let mut assets = String::from("[\n");
+    let mut files = Vec::new();
     for (name, content_type, content) in [
         ("swagger-ui.css", STYLE, vendored("swagger-ui.css")?),
         (
@@ -46,8 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         encoder.write_all(&content)?;
-        let file = out.join(&immutable);
-        fs::write(&file, encoder.finish()?)?;
+        let gzip = encoder.finish()?;
 
         let placeholder = format!("{{{name}}}");
         if !page.contains(&placeholder) {
@@ -57,12 +57,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         writeln!(
             assets,
             "Asset {{ name: {immutable:?}, content_type: {content_type:?}, \
-             gzip: include_bytes!({file:?}) }},"
+             offset: {}, length: {} }},",
+            files.len(),
+            gzip.len()
         )?;
+        files.extend(gzip);
     }
     assets.push(']');
     fs::write(out.join("index.html"), page)?;
     fs::write(out.join("assets.rs"), assets)?;
+    fs::write(out.join("assets.gz"), files)?;
     Ok(())
 }
 

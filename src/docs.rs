@@ -3,6 +3,10 @@
 //! `build.rs` takes Swagger UI's files out of a crate and compresses them; a name holds its
 //! content's checksum, so that a browser may keep the file for ever.
 
+mod files;
+
+use std::borrow::Cow;
+
 /// The OpenAPI 3.1 document of this service. Written by hand; `tests/contract/openapi.rs` holds it to
 /// what the router does.
 pub const OPENAPI: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/docs/openapi.json"));
@@ -23,8 +27,17 @@ pub struct Asset {
     pub name: &'static str,
     /// Its media type.
     pub content_type: &'static str,
+    /// Where it is in [`files`], and how long.
+    offset: usize,
+    length: usize,
+}
+
+impl Asset {
     /// Its content, compressed.
-    pub gzip: &'static [u8],
+    #[must_use]
+    pub fn gzip(&self) -> Cow<'static, [u8]> {
+        files::read(self.offset, self.length)
+    }
 }
 
 /// Every file of the page.

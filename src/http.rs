@@ -46,7 +46,7 @@ pub const READ_HEADERS: [HeaderName; 6] = [
     TRACEPARENT,
 ];
 
-/// A response body: whole, and small or static.
+/// A response body: whole.
 pub type Body = Cow<'static, [u8]>;
 
 /// A response, and what the log and the metrics have to know of it.
@@ -84,7 +84,7 @@ pub async fn respond<B: RequestBody, H: Host>(
     let path = request.uri().path().to_owned();
     let (route, segment) = Route::of(&path);
     let mut answer = match request.method() {
-        &Method::OPTIONS if route != Route::Unknown => Ok(options(route)),
+        &Method::OPTIONS if !matches!(route, Route::Hello | Route::Unknown) => Ok(options(route)),
         _ => match route {
             Route::Hello => hello(segment, request, session, today).await,
             Route::Unknown => Err(Problem::not_found("there is nothing at this path")),
@@ -148,6 +148,7 @@ async fn hello<B: RequestBody, H: Host>(
     match *request.method() {
         Method::GET | Method::HEAD => greet(segment, session, today).await,
         Method::PUT => save(segment, request, session, today).await,
+        Method::OPTIONS => username(segment).map(|_| options(Route::Hello)),
         _ => Err(Problem::method_not_allowed(Route::Hello.allow())),
     }
 }
@@ -261,7 +262,7 @@ fn asset(name: &str, headers: &HeaderMap) -> Result<Response<Body>, Problem> {
     if !takes_gzip(headers) {
         return Err(Problem::not_acceptable("this file is there as gzip alone"));
     }
-    let mut response = typed(asset.content_type, asset.gzip);
+    let mut response = typed(asset.content_type, asset.gzip());
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CONTENT_ENCODING, "gzip"),

@@ -4,6 +4,7 @@
 
 mod abuse;
 mod logs;
+mod operations;
 #[path = "../suite/over_http.rs"]
 mod over_http;
 mod postgres;
@@ -52,6 +53,7 @@ fn main() {
         let mut trials = column.trials(0);
         trials.extend(postgres::trials(&column));
         trials.extend(logs::trials(&column));
+        trials.extend(operations::trials(&column, 0));
         libtest_mimic::run(&arguments, trials).exit();
     }
     let conclusion = run_all(&arguments, &column).unwrap_or_else(|error| {
@@ -69,7 +71,9 @@ fn run_all(arguments: &Arguments, column: &Column) -> Result<Conclusion, Failed>
     let (key_value, key_value_folder) = column.start(Store::Shipped)?;
     let (postgres, postgres_folder) = column.start(Store::Postgres(&server.service()))?;
 
-    let mut trials = column.trials(key_value.port);
+    // The long ones first: they run beside the others.
+    let mut trials = operations::trials(column, key_value.port);
+    trials.extend(column.trials(key_value.port));
     trials.extend(column.shared_trials("key-value", key_value.port, today));
     trials.extend(column.shared_trials("postgres", postgres.port, today));
     trials.extend(postgres::trials(column));

@@ -67,15 +67,15 @@ pub fn trials(column: &Column) -> Vec<Trial> {
 }
 
 /// A database and a host that keeps its users there.
-struct Pair {
-    host: Host,
+pub struct Pair {
+    pub host: Host,
     server: Postgres,
     folder: TempDir,
     database: TempDir,
 }
 
 impl Pair {
-    fn start(column: &Column) -> Result<Self, Failed> {
+    pub fn start(column: &Column) -> Result<Self, Failed> {
         let database = TempDir::new()?;
         let server = Postgres::start(database.path())?;
         let (host, folder) = column.start(Store::Postgres(&server.service()))?;

@@ -1,13 +1,14 @@
 //! Builds the components.
 
-use std::{env, fs, process::Command};
+use std::{env, fs, io, path::Path, process::Command};
 
 use anyhow::{Context, Result};
 
 use crate::{
     HostKind,
+    component::component,
     run::{announce, run},
-    wasm_target::Compiler,
+    wasm_target::{Compiler, TARGET},
 };
 
 /// What `hello_build_info` tells as the revision, see `src/metrics.rs`.
@@ -43,13 +44,28 @@ pub fn build_as(host: Option<HostKind>, revision: &str) -> Result<()> {
                 .env(REVISION_VARIABLE, revision)
                 .current_dir(crate::root()),
         )?;
+        let module = crate::target().join(format!("{TARGET}/release/hello_{host}.wasm"));
+        let module =
+            fs::read(&module).with_context(|| format!("the build made no {}", module.display()))?;
+        let component =
+            component(&module).with_context(|| format!("cannot make the component for {host}"))?;
         let artifact = host.artifact();
-        let bytes = fs::metadata(&artifact)
-            .with_context(|| format!("the build made no {}", artifact.display()))?
-            .len();
-        eprintln!("{}: {bytes} bytes", artifact.display());
+        write_changed(&artifact, &component)
+            .with_context(|| format!("cannot write {}", artifact.display()))?;
+        eprintln!("{}: {} bytes", artifact.display(), component.len());
     }
     Ok(())
+}
+
+/// Leaves the file alone if it holds just that, for those who watch it.
+fn write_changed(file: &Path, content: &[u8]) -> io::Result<()> {
+    if fs::read(file).is_ok_and(|found| found == content) {
+        return Ok(());
+    }
+    if let Some(folder) = file.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(file, content)
 }
 
 /// The revision that is built: the variable, where a pipeline sets it, else git's commit, with

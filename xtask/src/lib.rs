@@ -5,6 +5,7 @@
 //! | [`run`] | runs a program, and says in one sentence what went wrong |
 //! | [`wasm_target`] | finds or fetches a compiler for wasm32-wasip2 |
 //! | [`build`] | builds the components |
+//! | [`component`] | makes a component of what the linker leaves, its assets outside the memory |
 //! | [`tools`] | finds or fetches the hosts' programs, and those of the checks |
 //! | [`process`] | a process with all that it starts, and their end |
 //! | [`postgres`] | a real Postgres of one's own, and the migrations |
@@ -17,6 +18,7 @@ pub mod bench;
 pub mod build;
 pub mod check;
 pub mod client;
+pub mod component;
 pub mod host;
 pub mod manifests;
 pub mod observability;
@@ -62,10 +64,11 @@ impl HostKind {
     /// Every host there is.
     pub const ALL: [Self; 2] = [Self::Spin, Self::Wasmcloud];
 
-    /// The artifact for this host, below [`root`].
+    /// The artifact for this host, below [`root`]. In no folder of cargo's, which keeps the core
+    /// module there that this one is made of.
     #[must_use]
     pub fn artifact(self) -> PathBuf {
-        root().join(format!("target/wasm32-wasip2/release/hello_{self}.wasm"))
+        root().join(format!("target/components/hello_{self}.wasm"))
     }
 }
 

@@ -1,0 +1,279 @@
+//! What /metrics counts, beside what clients counted.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    thread,
+    time::{Duration, Instant},
+};
+
+use libtest_mimic::Failed;
+use xtask::client::Connection;
+
+use super::{Column, Counting, check};
+use crate::{JSON, PUT};
+
+/// How long counts may lag: a request is counted after its answer has left.
+const LAG: Duration = Duration::from_secs(10);
+
+/// How many requests the clients send, and how many clients there are.
+const REQUESTS: usize = 10_000;
+const CLIENTS: usize = 16;
+
+/// Method, route, status.
+type Labels = (String, String, u16);
+
+/// How many requests there were of each kind.
+type Counts = BTreeMap<Labels, u64>;
+
+/// What /metrics said at one time.
+pub struct Scrape {
+    text: String,
+}
+
+impl Scrape {
+    pub fn of(port: u16) -> Result<Self, Failed> {
+        let answer = Connection::open(port)?.exchange("GET", "/metrics", &[], b"")?;
+        check(answer.status == 200, || {
+            format!("/metrics got {}", answer.status)
+        })?;
+        let text = String::from_utf8(answer.body)?;
+        Ok(Self { text })
+    }
+
+    /// Each series with its value.
+    fn series(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.text
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| line.rsplit_once(' '))
+    }
+
+    fn names(&self) -> BTreeSet<&str> {
+        self.series().map(|(series, _)| series).collect()
+    }
+
+    /// The values of the metric `name`, by method, route and status; of a histogram's buckets,
+    /// only the last.
+    fn counts(&self, name: &str) -> Result<Counts, Failed> {
+        let mut counts = Counts::new();
+        for (series, value) in self.series() {
+            let Some((metric, labels)) = series.split_once('{') else {
+                continue;
+            };
+            let label = |name: &str| {
+                let (_, rest) = labels.split_once(&format!("{name}=\""))?;
+                rest.split_once('"').map(|(value, _)| value)
+            };
+            if metric != name || label("le").is_some_and(|bound| bound != "+Inf") {
+                continue;
+            }
+            let labels = || {
+                let status = label("status")?.parse().ok()?;
+                Some((label("method")?.into(), label("route")?.into(), status))
+            };
+            let labels = labels().ok_or_else(|| format!("its labels: {series}"))?;
+            let count = value.parse().map_err(|_| format!("{series} is {value}"))?;
+            let before = counts.insert(labels, count);
+            check(before.is_none(), || format!("it is there twice: {series}"))?;
+        }
+        Ok(counts)
+    }
+
+    fn requests(&self) -> Result<Counts, Failed> {
+        self.counts("http_requests_total")
+    }
+}
+
+fn labels(method: &str, route: &str, status: u16) -> Labels {
+    (method.to_owned(), route.to_owned(), status)
+}
+
+/// `counts` and one more request for /metrics.
+fn scraped(mut counts: Counts) -> Counts {
+    *counts.entry(labels("GET", "/metrics", 200)).or_default() += 1;
+    counts
+}
+
+/// The counts of a host that nobody is asking anything.
+fn settled(port: u16) -> Result<Counts, Failed> {
+    let started = Instant::now();
+    let mut before = Scrape::of(port)?.requests()?;
+    loop {
+        thread::sleep(Duration::from_millis(100));
+        let now = Scrape::of(port)?.requests()?;
+        if now == scraped(before) {
+            return Ok(now);
+        }
+        check(started.elapsed() < LAG, || {
+            format!("it goes on counting: {now:?}")
+        })?;
+        before = now;
+    }
+}
+
+/// Waits until /metrics has `expected`, to which each look at it adds one.
+fn wait_for(port: u16, mut expected: Counts) -> Result<Scrape, Failed> {
+    let started = Instant::now();
+    loop {
+        let scrape = Scrape::of(port)?;
+        let counted = scrape.requests()?;
+        if counted == expected {
+            return Ok(scrape);
+        }
+        check(started.elapsed() < LAG, || {
+            let kinds: BTreeSet<&Labels> = expected.keys().chain(counted.keys()).collect();
+            let differences: Vec<String> = kinds
+                .into_iter()
+                .map(|kind| (kind, expected.get(kind), counted.get(kind)))
+                .filter(|(_, clients, service)| clients != service)
+                .map(|(kind, clients, service)| {
+                    format!("{kind:?}: clients {clients:?}, /metrics {service:?}")
+                })
+                .collect();
+            differences.join("\n")
+        })?;
+        expected = scraped(expected);
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// One kind of request: method, path, body, and the route that it belongs to.
+type Kind = (&'static str, &'static str, &'static [u8], &'static str);
+
+const HELLO: &str = "/hello/{username}";
+const OTHER: &str = "_OTHER";
+
+/// What the clients send, in turn.
+const KINDS: [Kind; 20] = [
+    ("GET", "/hello/Counted", b"", HELLO),
+    ("PUT", "/hello/Counted", PUT, HELLO),
+    ("GET", "/hello/Nobody", b"", HELLO),
+    ("GET", "/hello/Counted", b"", HELLO),
+    ("PUT", "/hello/Counted", b"{}", HELLO),
+    ("GET", "/hello/no-name", b"", HELLO),
+    ("HEAD", "/hello/Counted", b"", HELLO),
+    ("OPTIONS", "/hello/Counted", b"", HELLO),
+    ("DELETE", "/hello/Counted", b"", HELLO),
+    ("BREW", "/hello/Counted", b"", HELLO),
+    ("GET", "/livez", b"", "/livez"),
+    ("HEAD", "/livez", b"", "/livez"),
+    ("POST", "/livez", b"", "/livez"),
+    ("GET", "/readyz", b"", "/readyz"),
+    ("GET", "/openapi.json", b"", "/openapi.json"),
+    ("GET", "/docs", b"", "/docs"),
+    ("GET", "/docs/nothing.js", b"", "/docs/{asset}"),
+    ("GET", "/metrics", b"", "/metrics"),
+    ("GET", "/no/such/path", b"", OTHER),
+    ("PATCH", "/", b"", OTHER),
+];
+
+/// The label of a method, of which one above has no name in HTTP.
+fn method_label(method: &str) -> &str {
+    if method == "BREW" { OTHER } else { method }
+}
+
+/// Sends every [`CLIENTS`]th request, from the `first` on, and counts the answers.
+fn client(port: u16, first: usize) -> Result<Counts, String> {
+    let mut counts = Counts::new();
+    let mut connection = Connection::open(port).map_err(|error| error.to_string())?;
+    for n in (first..REQUESTS).step_by(CLIENTS) {
+        let (method, target, body, route) = KINDS[n % KINDS.len()];
+        let answer = connection
+            .exchange(method, target, &JSON, body)
+            .map_err(|error| format!("{method} {target}: {error}"))?;
+        let labels = labels(method_label(method), route, answer.status);
+        *counts.entry(labels).or_default() += 1;
+        if answer.header("connection") == Some("close") {
+            connection = Connection::open(port).map_err(|error| error.to_string())?;
+        }
+    }
+    Ok(counts)
+}
+
+pub fn exact(column: Column) -> Result<(), Failed> {
+    let host = Counting::start(&column)?;
+    let port = host.port();
+    let mut expected = scraped(settled(port)?);
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|first| thread::spawn(move || client(port, first)))
+        .collect();
+    let mut sent = 0;
+    for client in clients {
+        for (labels, count) in client.join().expect("a client does not panic")? {
+            sent += count;
+            *expected.entry(labels).or_default() += count;
+        }
+    }
+    check(sent == REQUESTS as u64, || format!("they sent {sent}"))?;
+    let scrape = wait_for(port, expected.clone())?;
+    // The same sums stand in the histogram, twice.
+    for name in ["count", "bucket"] {
+        let name = format!("http_request_duration_seconds_{name}");
+        let counts = scrape.counts(&name)?;
+        check(counts == scrape.requests()?, || {
+            format!("{name} has other sums: {counts:?}")
+        })?;
+    }
+    Ok(())
+}
+
+/// Letters alone, and another name for each `n`.
+fn letters(n: usize) -> String {
+    let letter = |n: usize| char::from(b'a' + u8::try_from(n % 26).expect("below 26"));
+    [letter(n / 676), letter(n / 26), letter(n)]
+        .iter()
+        .collect()
+}
+
+/// Sends what no route or method knows, for each of `numbers`, and users that it had not.
+fn strange(port: u16, numbers: std::ops::Range<usize>, sent: &mut Counts) -> Result<(), Failed> {
+    for n in numbers {
+        let name = letters(n);
+        let user = format!("/hello/Series{name}");
+        let requests = [
+            ("GET", format!("/series/{name}?q={n}"), &b""[..], OTHER),
+            (
+                "GET",
+                format!("/docs/series-{name}.js"),
+                b"",
+                "/docs/{asset}",
+            ),
+            ("GET", format!("/hello/{n}"), b"", HELLO),
+            ("GET", user.clone(), b"", HELLO),
+            ("PUT", user.clone(), PUT, HELLO),
+            ("GET", user, b"", HELLO),
+        ];
+        let mut connection = Connection::open(port)?;
+        for (method, target, body, route) in requests {
+            let answer = connection.exchange(method, &target, &JSON, body)?;
+            *sent
+                .entry(labels(method, route, answer.status))
+                .or_default() += 1;
+        }
+        let method = format!("SERIES{}", name.to_uppercase());
+        for (target, route) in [("/hello/Ada", HELLO), ("/series", OTHER)] {
+            let answer = Connection::open(port)?.exchange(&method, target, &[], b"")?;
+            *sent.entry(labels(OTHER, route, answer.status)).or_default() += 1;
+        }
+    }
+    Ok(())
+}
+
+pub fn bounded(column: Column) -> Result<(), Failed> {
+    let host = Counting::start(&column)?;
+    let port = host.port();
+    let mut expected = scraped(settled(port)?);
+    strange(port, 0..1, &mut expected)?;
+    let before = wait_for(port, expected)?;
+    let mut expected = scraped(before.requests()?);
+    strange(port, 1..501, &mut expected)?;
+    let after = wait_for(port, expected)?;
+    let new: Vec<_> = after.names().difference(&before.names()).copied().collect();
+    check(new.is_empty(), || {
+        format!("{} new series: {:?}", new.len(), &new[..new.len().min(5)])
+    })?;
+    let told = after.text.to_lowercase();
+    check(!told.contains("series"), || {
+        "/metrics tells what a client sent".to_owned()
+    })
+}

@@ -1,0 +1,99 @@
+//! /openapi.json, and the service beside it, before tools that nobody here wrote.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use libtest_mimic::Failed;
+use tempfile::TempDir;
+use xtask::{
+    client::Connection,
+    host::Store,
+    tools::{node, python},
+};
+
+use super::{Column, check};
+
+/// For each operation and phase, the most that Schemathesis makes up.
+const EXAMPLES: u32 = 100;
+
+/// What the schema cannot say.
+const HOOKS: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/tests/hosts/operations/schemathesis_hooks.py"
+);
+
+/// The document, saved in `folder`.
+fn save(port: u16, folder: &Path) -> Result<PathBuf, Failed> {
+    let answer = Connection::open(port)?.exchange("GET", "/openapi.json", &[], b"")?;
+    check(answer.status == 200, || {
+        format!("/openapi.json got {}", answer.status)
+    })?;
+    let file = folder.join("openapi.json");
+    fs::write(&file, answer.body)?;
+    Ok(file)
+}
+
+/// Whether `command` succeeds, and what it printed.
+fn run(command: &mut Command) -> Result<(bool, String), Failed> {
+    let output = command.output()?;
+    let mut printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    printed += &String::from_utf8_lossy(&output.stderr);
+    Ok((output.status.success(), printed))
+}
+
+pub fn validator(port: u16) -> Result<(), Failed> {
+    let folder = TempDir::new()?;
+    let document = save(port, folder.path())?;
+    let validator = python::environment("openapi")?.join("openapi-spec-validator");
+    let (valid, printed) = run(Command::new(validator)
+        .args(["--schema", "3.1", "--validation-errors", "all"])
+        .arg(document))?;
+    check(valid, || printed)
+}
+
+pub fn linter(port: u16) -> Result<(), Failed> {
+    let folder = TempDir::new()?;
+    save(port, folder.path())?;
+    let redocly = node::packages("redocly")?.join("node_modules/.bin/redocly");
+    let (passes, printed) = run(Command::new(redocly)
+        .args(["lint", "openapi.json", "--extends", "recommended"])
+        .args(["--format", "stylish"])
+        .env("REDOCLY_TELEMETRY", "off")
+        .env("REDOCLY_SUPPRESS_UPDATE_NOTICE", "true")
+        .current_dir(folder.path()))?;
+    check(passes && printed.contains("is valid"), || printed)
+}
+
+pub fn schemathesis(column: Column) -> Result<(), Failed> {
+    // A host of its own: it saves users as it goes.
+    let (host, _folder) = column.start(Store::Shipped)?;
+    let folder = TempDir::new()?;
+    let schemathesis = python::environment("openapi")?.join("schemathesis");
+    let (passes, printed) = run(Command::new(schemathesis)
+        .arg("run")
+        .arg(format!("http://127.0.0.1:{}/openapi.json", host.port))
+        .args(["--checks", "all", "--mode", "all"])
+        .args(["--phases", "examples,coverage,fuzzing,stateful"])
+        .args(["--max-examples", &EXAMPLES.to_string(), "--seed", "1"])
+        .args(["--request-timeout", "30", "--generation-database", "none"])
+        .arg("--no-color")
+        .env("SCHEMATHESIS_HOOKS", HOOKS)
+        .current_dir(folder.path()))?;
+    check(passes, || printed.clone())?;
+    // "Selected: 8/8", "Tested: 8": nothing was left out.
+    let figure = |name: &str| {
+        let line = printed.lines().find(|line| line.contains(name))?;
+        line.rsplit([' ', '/']).next()?.parse::<u32>().ok()
+    };
+    let (selected, tested) = (figure("Selected:"), figure("Tested:"));
+    check(
+        selected.is_some_and(|n| n > 0) && selected == tested,
+        || printed.clone(),
+    )?;
+    let summary = printed.split("SUMMARY").nth(1).unwrap_or(&printed);
+    eprintln!("Schemathesis on {}:{summary}", column.kind);
+    Ok(())
+}

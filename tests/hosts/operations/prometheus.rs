@@ -1,0 +1,249 @@
+//! /metrics before promtool, and before a real Prometheus that scrapes it.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    process::Command,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use libtest_mimic::Failed;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+use tempfile::TempDir;
+use xtask::{client::Connection, host::free_port, process::Process, tools::debian};
+
+use super::{Column, Counting, check};
+use crate::PUT;
+
+/// How long Prometheus may take for each thing that is asked of it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The clients' pace.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The bounds of the histogram's buckets.
+const BOUNDS: [f64; 14] = [
+    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+];
+
+const RATE: &str = r#"sum(rate(http_requests_total{route="/hello/{username}"}[10s]))"#;
+const P99: &str = "histogram_quantile(0.99, \
+                   sum by (le, route) (rate(http_request_duration_seconds_bucket[10s])))";
+
+pub fn promtool(port: u16) -> Result<(), Failed> {
+    // So that there is something of every kind.
+    for (method, target) in [("GET", "/hello/Nobody"), ("BREW", "/nowhere")] {
+        Connection::open(port)?.exchange(method, target, &[], b"")?;
+    }
+    let answer = Connection::open(port)?.exchange("GET", "/metrics", &[], b"")?;
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    for name in [
+        "http_requests_total{",
+        "http_request_duration_seconds_bucket{",
+        "hello_build_info{",
+    ] {
+        check(text.contains(name), || format!("no {name} in: {text}"))?;
+    }
+    let folder = TempDir::new()?;
+    let file = folder.path().join("metrics");
+    fs::write(&file, answer.body)?;
+    let output = Command::new(debian::program("promtool", "prometheus")?)
+        .args(["check", "metrics"])
+        .stdin(File::open(file)?)
+        .output()?;
+    let printed = [output.stdout, output.stderr].concat();
+    check(output.status.success() && printed.is_empty(), || {
+        format!("{}: {}", output.status, String::from_utf8_lossy(&printed))
+    })
+}
+
+/// A Prometheus that scrapes one target.
+struct Prometheus {
+    port: u16,
+    _process: Process,
+    folder: TempDir,
+}
+
+impl Prometheus {
+    fn start(target: u16) -> Result<Self, Failed> {
+        let program = debian::program("prometheus", "prometheus")?;
+        let folder = TempDir::new()?;
+        let config = folder.path().join("prometheus.yml");
+        fs::write(
+            &config,
+            format!(
+                "global: {{scrape_interval: 1s}}\n\
+                 scrape_configs:\n\
+                 - job_name: hello\n  \
+                   static_configs: [{{targets: ['127.0.0.1:{target}']}}]\n"
+            ),
+        )?;
+        let port = free_port()?;
+        let process = Process::start(
+            Command::new(program)
+                .arg(format!("--config.file={}", config.display()))
+                .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+                .arg(format!(
+                    "--storage.tsdb.path={}/data",
+                    folder.path().display()
+                ))
+                .arg("--log.level=warn")
+                .current_dir(folder.path()),
+            Some(&folder.path().join("log")),
+        )?;
+        Ok(Self {
+            port,
+            _process: process,
+            folder,
+        })
+    }
+
+    /// What the HTTP API answers, if it answers.
+    fn get(&self, path: &str) -> Option<Value> {
+        let answer = Connection::open(self.port)
+            .and_then(|mut connection| connection.exchange("GET", path, &[], b""))
+            .ok()
+            .filter(|answer| answer.status == 200)?;
+        let answer: Value = serde_json::from_slice(&answer.body).ok()?;
+        Some(answer["data"].clone())
+    }
+
+    /// The instant vector that `query` gives: the value of its label `route`, and its number.
+    fn query(&self, query: &str) -> BTreeMap<String, f64> {
+        let query = utf8_percent_encode(query, NON_ALPHANUMERIC);
+        let data = self.get(&format!("/api/v1/query?query={query}"));
+        data.as_ref()
+            .and_then(|data| data["result"].as_array())
+            .into_iter()
+            .flatten()
+            .filter_map(|sample| {
+                let route = sample["metric"]["route"].as_str().unwrap_or_default();
+                let number = sample["value"][1].as_str()?.parse().ok()?;
+                Some((route.to_owned(), number))
+            })
+            .collect()
+    }
+
+    /// Looks until `look` gives `Ok`, and else fails with the last reason that it gave.
+    fn wait<T>(&self, mut look: impl FnMut() -> Result<T, String>) -> Result<T, Failed> {
+        let started = Instant::now();
+        loop {
+            match look() {
+                Ok(found) => return Ok(found),
+                Err(why) if started.elapsed() > PATIENCE => {
+                    let log = fs::read_to_string(self.folder.path().join("log"));
+                    let log = log.unwrap_or_default();
+                    return Err(format!("after {} s: {why}\n{log}", PATIENCE.as_secs()).into());
+                }
+                Err(_) => thread::sleep(Duration::from_millis(200)),
+            }
+        }
+    }
+}
+
+/// What a client saw: how many requests it sent to /hello, in how long, and the longest wait.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    requests: u32,
+    took: Duration,
+    longest: Duration,
+}
+
+impl Seen {
+    fn rate(&self) -> f64 {
+        f64::from(self.requests) / self.took.as_secs_f64()
+    }
+}
+
+/// Sends at an even pace until `done`, and with it to other routes.
+fn load(port: u16, done: &AtomicBool) -> std::io::Result<Seen> {
+    let started = Instant::now();
+    let mut seen = Seen {
+        requests: 0,
+        took: Duration::ZERO,
+        longest: Duration::ZERO,
+    };
+    let mut connection = Connection::open(port)?;
+    connection.exchange("PUT", "/hello/Scraped", &crate::JSON, PUT)?;
+    while !done.load(Ordering::Relaxed) {
+        for target in ["/hello/Scraped", "/livez", "/nowhere"] {
+            let asked = Instant::now();
+            connection.exchange("GET", target, &[], b"")?;
+            seen.longest = seen.longest.max(asked.elapsed());
+        }
+        seen.requests += 1;
+        // Against the clock, so that the pace is even whatever an answer takes.
+        let next = started + PAUSE * seen.requests;
+        thread::sleep(next.saturating_duration_since(Instant::now()));
+    }
+    seen.took = started.elapsed();
+    Ok(seen)
+}
+
+pub fn answers(column: Column) -> Result<(), Failed> {
+    let host = Counting::start(&column)?;
+    let port = host.port();
+    let prometheus = Prometheus::start(port)?;
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let load = scope.spawn(|| load(port, &done));
+        let answers = ask(&prometheus, port);
+        done.store(true, Ordering::Relaxed);
+        let seen = load.join().expect("the client does not panic")?;
+        let (rate, p99) = answers?;
+        plausible(&seen, rate, &p99)
+    })
+}
+
+/// The rate, and the p99 of each route, once there are ten seconds to tell them from.
+fn ask(prometheus: &Prometheus, port: u16) -> Result<(f64, BTreeMap<String, f64>), Failed> {
+    prometheus.wait(|| {
+        let targets = prometheus.get("/api/v1/targets").unwrap_or_default();
+        let target = &targets["activeTargets"][0];
+        let is_up = target["health"] == "up"
+            && target["labels"]["instance"].as_str() == Some(&format!("127.0.0.1:{port}"));
+        if is_up {
+            Ok(())
+        } else {
+            Err(format!("not scraped: {targets}"))
+        }
+    })?;
+    let scrapes =
+        r#"count_over_time(http_requests_total{route="/hello/{username}",method="GET"}[20s])"#;
+    prometheus.wait(
+        || match prometheus.query(scrapes).get("/hello/{username}") {
+            Some(scrapes) if *scrapes >= 12.0 => Ok(()),
+            scrapes => Err(format!(
+                "12 scrapes that show the load are needed, and there are {scrapes:?}"
+            )),
+        },
+    )?;
+    let rate = prometheus.query(RATE).into_values().next();
+    let rate = rate.ok_or("Prometheus has no rate")?;
+    Ok((rate, prometheus.query(P99)))
+}
+
+fn plausible(seen: &Seen, rate: f64, p99: &BTreeMap<String, f64>) -> Result<(), Failed> {
+    check((rate / seen.rate() - 1.0).abs() < 0.25, || {
+        format!("the rate is {rate}, and the client's was {}", seen.rate())
+    })?;
+    // No request took the service longer than its client, so the p99 is in no higher bucket than
+    // the longest of the client's. A p99 beyond all buckets would be the last bound, 10.
+    let longest = seen.longest.as_secs_f64();
+    let bound = BOUNDS.into_iter().find(|bound| *bound >= longest);
+    let bound = bound.ok_or_else(|| format!("an answer took {longest} s"))?;
+    for route in ["/hello/{username}", "/livez", "_OTHER"] {
+        let p99 = p99.get(route).copied().unwrap_or(f64::NAN);
+        check(p99 > 0.0 && p99 <= bound, || {
+            format!("the p99 of {route} is {p99} s, and the client's longest was {longest} s")
+        })?;
+    }
+    eprintln!(
+        "Prometheus: {rate:.1} requests/s of {:.1}, p99 {p99:?}",
+        seen.rate()
+    );
+    Ok(())
+}
