@@ -20,6 +20,7 @@ use xtask::{
 };
 
 const CHECKS: &str = ".github/workflows/checks.yml";
+const RELEASE: &str = ".github/workflows/release.yml";
 const CI: &str = ".ci/run";
 
 /// What a workflow may call beside `cargo xtask`: what its machine has, for what only it can do.
@@ -49,6 +50,7 @@ fn checks() -> Vec<Trial> {
             &[
                 [CHECKS, "matrix.part }}", "matrix.prat }}", "prat"],
                 [CHECKS, "runs-on: ubuntu", "run-on: ubuntu", "run-on"],
+                [RELEASE, "needs: build", "needs: biuld", "biuld"],
             ],
         ),
         (
@@ -98,6 +100,12 @@ fn checks() -> Vec<Trial> {
                 [CHECKS, "part: spin", "part: spni", "spni"],
                 [CHECKS, "cargo xtask check", "./check.sh", "check.sh"],
                 [CHECKS, "cargo xtask check", "cargo test", "cargo test"],
+                [
+                    RELEASE,
+                    "publish --registry",
+                    "publish --regstry",
+                    "--regstry",
+                ],
             ],
         ),
         (

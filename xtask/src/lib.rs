@@ -12,7 +12,7 @@
 //! | [`host`] | starts a host with a component, and ends it |
 //! | [`client`] | HTTP/1.1 over one connection, to the byte |
 //! | [`observability`] | checks the alerts, the dashboard and compose.yaml |
-//! | [`up`], [`check`], [`test`], [`manifests`], [`bench`], [`rehearse`] | the commands of `cargo xtask` |
+//! | [`up`], [`check`], [`test`], [`manifests`], [`bench`], [`rehearse`], [`release`] | the commands of `cargo xtask` |
 
 pub mod bench;
 pub mod build;
@@ -25,6 +25,7 @@ pub mod observability;
 pub mod postgres;
 pub mod process;
 pub mod rehearse;
+pub mod release;
 pub mod run;
 pub mod test;
 pub mod tools;

@@ -18,6 +18,9 @@ pub const HOST_VARIABLE: &str = "HELLO_HOST";
 /// What `tests/hosts.rs` reads: the host's program.
 pub const PROGRAM_VARIABLE: &str = "HELLO_HOST_PROGRAM";
 
+/// What `tests/hosts` reads: the component to test, if it is another than what is built here.
+pub const ARTIFACT_VARIABLE: &str = "HELLO_ARTIFACT";
+
 /// What `tests/operations.rs` reads: whether it may fetch what it needs.
 pub const OPERATIONS_VARIABLE: &str = "HELLO_OPERATIONS";
 
@@ -46,6 +49,8 @@ pub enum Choice {
     Operations,
     /// Postgres as the store, on every host
     Postgres,
+    /// The documents, the page in a browser, and the metrics, on every host
+    Docs,
     /// The rest of the component's tests on wasmCloud
     Wasmcloud,
     /// The rest of them on Spin
@@ -53,7 +58,10 @@ pub enum Choice {
 }
 
 /// The parts that are some of a host's tests: those with this word in their name.
-const TOPICS: &[(Choice, &str)] = &[(Choice::Postgres, "postgres")];
+const TOPICS: &[(Choice, &str)] = &[
+    (Choice::Postgres, "postgres"),
+    (Choice::Docs, "operations: "),
+];
 
 impl Choice {
     /// What `--part` takes.
@@ -193,6 +201,22 @@ fn run_host(kind: HostKind, program: &PathBuf, filter: &[&str]) -> Result<Part> 
             .env(PROGRAM_VARIABLE, program),
         filter,
     )
+}
+
+/// Runs the table of requests, and the suite for stores, against `artifact`.
+///
+/// # Errors
+///
+/// If a test failed.
+pub(crate) fn table_against(artifact: &Path, kind: HostKind, program: &Path) -> Result<()> {
+    let mut cargo = Command::new("cargo");
+    cargo
+        .args(["test", "--package", "hello", "--test", "hosts"])
+        .env(HOST_VARIABLE, kind.to_string())
+        .env(PROGRAM_VARIABLE, program)
+        .env(ARTIFACT_VARIABLE, artifact);
+    let part = run_part(&format!("{kind}, pulled"), &mut cargo, &["key-value: "])?;
+    summarise(&[part])
 }
 
 /// Runs the tests of `cargo`; `filter` is for their runner.
