@@ -12,6 +12,7 @@
 //! | [`host`] | starts a host with a component, and ends it |
 //! | [`client`] | HTTP/1.1 over one connection, to the byte |
 //! | [`observability`] | checks the alerts, the dashboard and compose.yaml |
+//! | [`supply_chain`] | has the tools that look at dependencies |
 //! | [`up`], [`check`], [`test`], [`manifests`], [`bench`], [`rehearse`], [`release`] | the commands of `cargo xtask` |
 
 pub mod bench;
@@ -27,6 +28,7 @@ pub mod process;
 pub mod rehearse;
 pub mod release;
 pub mod run;
+pub mod supply_chain;
 pub mod test;
 pub mod tools;
 pub mod up;

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use crate::{HostKind, build, manifests, root, run::announce, tools};
+use crate::{HostKind, build, manifests, root, run::announce, supply_chain, tools};
 
 /// What `tests/hosts.rs` reads: the host to test.
 pub const HOST_VARIABLE: &str = "HELLO_HOST";
@@ -43,6 +43,8 @@ pub enum Choice {
     Native,
     /// The workflows of .github
     Workflows,
+    /// Licences, sources and use of all dependencies
+    SupplyChain,
     /// The chart and the manifests of deploy/
     Manifests,
     /// Alerts, backups and the swap
@@ -119,6 +121,9 @@ pub fn test(options: &Options) -> Result<()> {
             .env(WORKFLOWS_VARIABLE, "1");
         parts.push(run_part("workflows", &mut cargo, &[])?);
     }
+    if wants(Choice::SupplyChain) {
+        parts.extend(run_supply_chain(named)?);
+    }
     if wants(Choice::Manifests) {
         parts.extend(run_manifests(manifests::schemas().as_deref())?);
     }
@@ -162,6 +167,27 @@ pub fn test(options: &Options) -> Result<()> {
         }
     }
     summarise(&parts)
+}
+
+/// Runs the checks of the dependencies, where that compiles nothing or it `may_compile`.
+fn run_supply_chain(may_compile: bool) -> Result<Vec<Part>> {
+    let skipped = |name: &str, why: &str| Part {
+        name: name.to_owned(),
+        outcome: Outcome::Skipped {
+            why: why.to_owned(),
+        },
+    };
+    if !may_compile && !supply_chain::is_compiled() {
+        let why =
+            "cargo-deny takes minutes to compile: `cargo xtask test --part supply-chain` does";
+        return Ok(vec![skipped("supply chain", why)]);
+    }
+    let (mut cargo, advisories) = supply_chain::command()?;
+    let mut parts = vec![run_part("supply chain", &mut cargo, &[])?];
+    if !advisories {
+        parts.push(skipped("advisories", "their database cannot be fetched"));
+    }
+    Ok(parts)
 }
 
 /// Runs the checks of the manifests, and sums up.
