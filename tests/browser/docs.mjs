@@ -31,7 +31,7 @@ const browser = await chromium.launch({
 });
 try {
   const page = await browser.newPage({ viewport: { width: 1200, height: 900 } });
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(30_000);
   page.on("console", (message) => {
     if (["error", "warning"].includes(message.type())) {
       complain(`console ${message.type()}: ${message.text()}`);
@@ -82,7 +82,8 @@ try {
   if (!/Hello, Grace! (Your birthday is in \d+ day\(s\)|Happy birthday!)/.test(get.text)) {
     complain(`no greeting: ${get.text}`);
   }
-  await get.block.locator(".opblock-summary").scrollIntoViewIfNeeded();
+  await page.setViewportSize({ width: 1200, height: 1200 });
+  await get.block.evaluate((block) => block.scrollIntoView());
   await page.screenshot({ path: screenshot });
 } catch (error) {
   complain(`${error}`);

@@ -72,7 +72,7 @@ fn run_all(arguments: &Arguments, column: &Column) -> Result<Conclusion, Failed>
     let (postgres, postgres_folder) = column.start(Store::Postgres(&server.service()))?;
 
     // The long ones first: they run beside the others.
-    let mut trials = operations::trials(column, key_value.port);
+    let mut trials = operations::trials(column, postgres.port);
     trials.extend(column.trials(key_value.port));
     trials.extend(column.shared_trials("key-value", key_value.port, today));
     trials.extend(column.shared_trials("postgres", postgres.port, today));

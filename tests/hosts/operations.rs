@@ -10,7 +10,7 @@ use xtask::{HostKind, host::Store};
 
 use super::{Column, Started, check, postgres::Pair};
 
-/// `port` is that of the shared host.
+/// `port` is that of a shared host, which counts: one with Postgres.
 pub fn trials(column: &Column, port: u16) -> Vec<Trial> {
     let trial = |name: &str, test: fn(Column) -> Result<(), Failed>| {
         column.trial(&format!("operations: {name}"), test)

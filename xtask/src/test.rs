@@ -77,6 +77,17 @@ impl Choice {
     }
 }
 
+/// The programs of Debian's that the parts ask for, and their packages.
+const PROGRAMS: [(&str, &str); 7] = [
+    ("amtool", "prometheus-alertmanager"),
+    ("chromium", "chromium"),
+    ("curl", "curl"),
+    ("haproxy", "haproxy"),
+    ("lua5.1", "lua5.1"),
+    ("prometheus", "prometheus"),
+    ("promtool", "prometheus"),
+];
+
 /// A part of the run.
 struct Part {
     name: String,
@@ -103,6 +114,12 @@ struct Counts {
 pub fn test(options: &Options) -> Result<()> {
     let named = !options.parts.is_empty();
     let wants = |choice| !named || options.parts.contains(&choice);
+    if !named {
+        // All at once, to be quick. Without one, the part that needs it fails and says so again.
+        if let Err(error) = tools::debian::programs(&PROGRAMS) {
+            eprintln!("{error:#}");
+        }
+    }
     let topics = || TOPICS.iter().filter(|(topic, _)| wants(*topic));
     let on_hosts = topics().count() > 0 || wants(Choice::Wasmcloud) || wants(Choice::Spin);
     if on_hosts || wants(Choice::Operations) {

@@ -81,6 +81,7 @@ pub fn schemathesis(column: Column) -> Result<(), Failed> {
         .args(["--request-timeout", "30", "--generation-database", "none"])
         .arg("--no-color")
         .env("SCHEMATHESIS_HOOKS", HOOKS)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
         .current_dir(folder.path()))?;
     check(passes, || printed.clone())?;
     // "Selected: 8/8", "Tested: 8": nothing was left out.

@@ -21,7 +21,10 @@ use crate::PUT;
 /// How long Prometheus may take for each thing that is asked of it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The clients' pace.
+/// What the queries look at.
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// The client's pace.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The bounds of the histogram's buckets.
@@ -144,42 +147,42 @@ impl Prometheus {
     }
 }
 
-/// What a client saw: how many requests it sent to /hello, in how long, and the longest wait.
-#[derive(Clone, Copy, Debug)]
+/// What a client saw: when /hello had answered its requests, and the longest wait for any answer.
+#[derive(Debug, Default)]
 struct Seen {
-    requests: u32,
-    took: Duration,
+    answers: Vec<Instant>,
     longest: Duration,
 }
 
 impl Seen {
-    fn rate(&self) -> f64 {
-        f64::from(self.requests) / self.took.as_secs_f64()
+    /// Answers a second, in the window that the queries look at, if it ends at `end`.
+    fn rate(&self, end: Instant) -> f64 {
+        let within = |answer: &Instant| {
+            end.checked_duration_since(*answer)
+                .is_some_and(|age| age < WINDOW)
+        };
+        let answers = self.answers.iter().copied().filter(within).count();
+        f64::from(u32::try_from(answers).expect("few")) / WINDOW.as_secs_f64()
     }
 }
 
 /// Sends at an even pace until `done`, and with it to other routes.
 fn load(port: u16, done: &AtomicBool) -> std::io::Result<Seen> {
-    let started = Instant::now();
-    let mut seen = Seen {
-        requests: 0,
-        took: Duration::ZERO,
-        longest: Duration::ZERO,
-    };
+    let mut seen = Seen::default();
     let mut connection = Connection::open(port)?;
     connection.exchange("PUT", "/hello/Scraped", &crate::JSON, PUT)?;
     while !done.load(Ordering::Relaxed) {
+        let started = Instant::now();
         for target in ["/hello/Scraped", "/livez", "/nowhere"] {
             let asked = Instant::now();
             connection.exchange("GET", target, &[], b"")?;
             seen.longest = seen.longest.max(asked.elapsed());
+            if target == "/hello/Scraped" {
+                seen.answers.push(Instant::now());
+            }
         }
-        seen.requests += 1;
-        // Against the clock, so that the pace is even whatever an answer takes.
-        let next = started + PAUSE * seen.requests;
-        thread::sleep(next.saturating_duration_since(Instant::now()));
+        thread::sleep(PAUSE.saturating_sub(started.elapsed()));
     }
-    seen.took = started.elapsed();
     Ok(seen)
 }
 
@@ -193,13 +196,19 @@ pub fn answers(column: Column) -> Result<(), Failed> {
         let answers = ask(&prometheus, port);
         done.store(true, Ordering::Relaxed);
         let seen = load.join().expect("the client does not panic")?;
-        let (rate, p99) = answers?;
-        plausible(&seen, rate, &p99)
+        plausible(&seen, &answers?)
     })
 }
 
-/// The rate, and the p99 of each route, once there are ten seconds to tell them from.
-fn ask(prometheus: &Prometheus, port: u16) -> Result<(f64, BTreeMap<String, f64>), Failed> {
+/// What Prometheus answered: the rate, the p99 of each route, and when.
+struct Answers {
+    rate: f64,
+    p99: BTreeMap<String, f64>,
+    at: Instant,
+}
+
+/// Asks, once there is a window to tell from.
+fn ask(prometheus: &Prometheus, port: u16) -> Result<Answers, Failed> {
     prometheus.wait(|| {
         let targets = prometheus.get("/api/v1/targets").unwrap_or_default();
         let target = &targets["activeTargets"][0];
@@ -221,14 +230,20 @@ fn ask(prometheus: &Prometheus, port: u16) -> Result<(f64, BTreeMap<String, f64>
             )),
         },
     )?;
+    let at = Instant::now();
     let rate = prometheus.query(RATE).into_values().next();
-    let rate = rate.ok_or("Prometheus has no rate")?;
-    Ok((rate, prometheus.query(P99)))
+    Ok(Answers {
+        rate: rate.ok_or("Prometheus has no rate")?,
+        p99: prometheus.query(P99),
+        at,
+    })
 }
 
-fn plausible(seen: &Seen, rate: f64, p99: &BTreeMap<String, f64>) -> Result<(), Failed> {
-    check((rate / seen.rate() - 1.0).abs() < 0.25, || {
-        format!("the rate is {rate}, and the client's was {}", seen.rate())
+fn plausible(seen: &Seen, answers: &Answers) -> Result<(), Failed> {
+    let Answers { rate, p99, at } = answers;
+    let sent = seen.rate(*at);
+    check(sent > 0.0 && (rate / sent - 1.0).abs() < 0.25, || {
+        format!("the rate is {rate}, and the client's was {sent}")
     })?;
     // No request took the service longer than its client, so the p99 is in no higher bucket than
     // the longest of the client's. A p99 beyond all buckets would be the last bound, 10.
@@ -241,9 +256,6 @@ fn plausible(seen: &Seen, rate: f64, p99: &BTreeMap<String, f64>) -> Result<(), 
             format!("the p99 of {route} is {p99} s, and the client's longest was {longest} s")
         })?;
     }
-    eprintln!(
-        "Prometheus: {rate:.1} requests/s of {:.1}, p99 {p99:?}",
-        seen.rate()
-    );
+    eprintln!("Prometheus: {rate:.1} requests/s of {sent:.1}, p99 {p99:?}");
     Ok(())
 }

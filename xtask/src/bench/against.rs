@@ -110,7 +110,7 @@ fn row(connections: u32, [earlier, this]: &[Vec<Sample>; 2]) -> String {
     let of =
         |samples: &[Sample], value: fn(&Sample) -> f64| median(samples.iter().map(value).collect());
     format!(
-        "{connections:>11}{:>14.0}{:>11.0}  {:.2} ({:.2} to {:.2})      {:.2} → {:.2}  {:.2} → {:.2}",
+        "{connections:>11}{:>14.0}{:>11.0}  {:.2} ({:.2} to {:.2})      {:.2} → {:.2}  {:.2} → {:.2}  {:.0} → {:.0}",
         of(earlier, |sample| sample.throughput),
         of(this, |sample| sample.throughput),
         median(ratios.clone()),
@@ -120,6 +120,8 @@ fn row(connections: u32, [earlier, this]: &[Vec<Sample>; 2]) -> String {
         of(this, |sample| sample.p50),
         of(earlier, |sample| sample.p99),
         of(this, |sample| sample.p99),
+        of(earlier, |sample| sample.processor),
+        of(this, |sample| sample.processor),
     )
 }
 
