@@ -125,6 +125,7 @@ fn tells_nobody(log: &str, password: &str) -> Result<(), Failed> {
 struct Column {
     kind: HostKind,
     program: PathBuf,
+    artifact: PathBuf,
 }
 
 type Started = (Host, TempDir);
@@ -136,9 +137,12 @@ impl Column {
             .into_iter()
             .find(|kind| kind.to_string() == name);
         let program = env::var_os(test::PROGRAM_VARIABLE).expect("the host's program");
+        let kind = kind.expect("a host that there is");
+        let artifact = env::var_os(test::ARTIFACT_VARIABLE).map(PathBuf::from);
         Some(Self {
-            kind: kind.expect("a host that there is"),
+            kind,
             program: program.into(),
+            artifact: artifact.unwrap_or_else(|| kind.artifact()),
         })
     }
 
@@ -158,7 +162,9 @@ impl Column {
 
     fn start_with(&self, setup: Setup) -> Result<Host, Failed> {
         let folder = setup.data;
-        Host::start(self.kind, &self.program, free_port()?, setup).map_err(|error| {
+        let port = free_port()?;
+        let host = Host::start_artifact(self.kind, &self.program, &self.artifact, port, setup);
+        host.map_err(|error| {
             let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
             format!("{error:#}\n{log}").into()
         })
@@ -177,7 +183,7 @@ impl Column {
     fn trials(&self, port: u16) -> Vec<Trial> {
         vec![
             self.trial("the artifact has 900 KB at most", |column| {
-                let bytes = fs::metadata(column.kind.artifact())?.len();
+                let bytes = fs::metadata(&column.artifact)?.len();
                 check(bytes <= MAX_ARTIFACT, || format!("it has {bytes} bytes"))
             }),
             self.trial(
@@ -297,7 +303,7 @@ fn imports(column: Column) -> Result<(), Failed> {
         "inspect the artifact",
         std::process::Command::new(wash)
             .arg("inspect")
-            .arg(column.kind.artifact()),
+            .arg(&column.artifact),
     )?;
     let own: &[&str] = match column.kind {
         HostKind::Spin => &[

@@ -1,13 +1,17 @@
 //! Builds the components.
 
-use std::{env, fs, io, path::Path, process::Command};
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use crate::{
     HostKind,
     component::component,
-    run::{announce, run},
+    run::{announce, read, run},
     wasm_target::{Compiler, TARGET},
 };
 
@@ -30,29 +34,118 @@ pub fn build(host: Option<HostKind>) -> Result<()> {
 /// As [`build`].
 pub fn build_as(host: Option<HostKind>, revision: &str) -> Result<()> {
     let compiler = Compiler::find_or_fetch()?;
-    let hosts = host.map_or_else(|| HostKind::ALL.to_vec(), |host| vec![host]);
-    for host in hosts {
+    for host in host.map_or_else(|| HostKind::ALL.to_vec(), |host| vec![host]) {
         announce(&format!("building the component for {host}"));
-        // One package a call: together, they would unify their features and differ from
-        // what `spin build` makes.
-        run(
-            "build the component",
-            compiler
-                .cargo("build")
-                .args(["--release", "--locked", "--package"])
-                .arg(format!("hello-{host}"))
-                .env(REVISION_VARIABLE, revision)
-                .current_dir(crate::root()),
-        )?;
-        let module = crate::target().join(format!("{TARGET}/release/hello_{host}.wasm"));
-        let module =
-            fs::read(&module).with_context(|| format!("the build made no {}", module.display()))?;
-        let component =
-            component(&module).with_context(|| format!("cannot make the component for {host}"))?;
+        let component = build_in(&crate::root(), &compiler, host, revision)?;
         let artifact = host.artifact();
         write_changed(&artifact, &component)
             .with_context(|| format!("cannot write {}", artifact.display()))?;
         eprintln!("{}: {} bytes", artifact.display(), component.len());
+    }
+    Ok(())
+}
+
+/// Builds each component once more, from nothing and in another folder, and compares.
+///
+/// # Errors
+///
+/// One sentence, if it is not the artifact to the byte, or the build fails.
+pub fn verify(host: Option<HostKind>) -> Result<()> {
+    let compiler = Compiler::find_or_fetch()?;
+    // Outside the project, whose .cargo/config.toml would count there too.
+    let copy = env::temp_dir().join(format!("hello-built-again-{}", std::process::id()));
+    copy_tree(&copy)?;
+    for host in host.map_or_else(|| HostKind::ALL.to_vec(), |host| vec![host]) {
+        announce(&format!("building the component for {host} once more"));
+        let again = build_in(&copy, &compiler, host, &revision())?;
+        let artifact = host.artifact();
+        let difference = first_difference(&fs::read(&artifact)?, &again);
+        if let Some(at) = difference {
+            let other = copy.join(format!("hello_{host}.wasm"));
+            fs::write(&other, again)?;
+            anyhow::bail!(
+                "a second build differs: {} and {}, from byte {at} on",
+                artifact.display(),
+                other.display()
+            );
+        }
+        eprintln!("{}: a second build is the same", artifact.display());
+    }
+    fs::remove_dir_all(&copy)?;
+    Ok(())
+}
+
+/// Where two files begin to differ.
+fn first_difference(one: &[u8], other: &[u8]) -> Option<usize> {
+    let common = one.iter().zip(other).position(|(a, b)| a != b);
+    common.or_else(|| (one.len() != other.len()).then(|| one.len().min(other.len())))
+}
+
+/// The component for `host`, built from the sources in `folder`. It holds no path of this machine:
+/// another folder, or another person's cargo, builds the same bytes.
+fn build_in(folder: &Path, compiler: &Compiler, host: HostKind, revision: &str) -> Result<Vec<u8>> {
+    let cargo_home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let cargo_home = cargo_home
+        .or_else(|| Some(env::home_dir()?.join(".cargo")))
+        .context("there is no home folder, and no CARGO_HOME")?;
+    let others = [(folder, "/hello"), (cargo_home.as_path(), "/cargo")];
+    let remapped = others.map(|(path, other)| {
+        let option = format!("--remap-path-prefix={}={other}", path.display());
+        format!("{option:?}")
+    });
+    let target = folder.join("target");
+    // One package a call: together, they would unify their features and differ from
+    // what `spin build` makes.
+    run(
+        "build the component",
+        compiler
+            .cargo("build")
+            .args(["--release", "--locked", "--package"])
+            .arg(format!("hello-{host}"))
+            // Beside those of .cargo/config.toml, which an environment variable would replace.
+            .arg("--config")
+            .arg(format!(
+                "target.{TARGET}.rustflags=[{}]",
+                remapped.join(",")
+            ))
+            .arg("--target-dir")
+            .arg(&target)
+            .env(REVISION_VARIABLE, revision)
+            .current_dir(folder),
+    )?;
+    let module = target.join(format!("{TARGET}/release/hello_{host}.wasm"));
+    let module =
+        fs::read(&module).with_context(|| format!("the build made no {}", module.display()))?;
+    let component =
+        component(&module).with_context(|| format!("cannot make the component for {host}"))?;
+    for (path, other) in others {
+        let bytes = path.as_os_str().as_encoded_bytes();
+        ensure!(
+            path == Path::new(other) || !component.windows(bytes.len()).any(|found| found == bytes),
+            "the component for {host} holds {}, a path of this machine",
+            path.display()
+        );
+    }
+    Ok(component)
+}
+
+/// Copies the sources: what git knows, and what is new and not ignored.
+pub(crate) fn copy_tree(folder: &Path) -> Result<()> {
+    let names = read(
+        "list the sources",
+        Command::new("git")
+            .args(["ls-files", "--cached", "--others", "--exclude-standard"])
+            .current_dir(crate::root()),
+    )?;
+    ensure!(!names.is_empty(), "git knows no file of the project");
+    for name in names.lines() {
+        let source = crate::root().join(name);
+        // Not what was deleted; nor a link to a folder, whose files are there by themselves.
+        if source.is_file() {
+            let copy = folder.join(name);
+            fs::create_dir_all(copy.parent().context("it is in a folder")?)?;
+            fs::copy(&source, &copy)?;
+        }
     }
     Ok(())
 }
@@ -90,4 +183,16 @@ pub fn revision() -> String {
         .ok()
         .or_else(commit)
         .unwrap_or_else(|| "unknown".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sees_where_two_builds_differ() {
+        assert_eq!(first_difference(b"same", b"same"), None);
+        assert_eq!(first_difference(b"same", b"some"), Some(1));
+        assert_eq!(first_difference(b"same", b"same and more"), Some(4));
+    }
 }

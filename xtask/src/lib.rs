@@ -12,7 +12,8 @@
 //! | [`host`] | starts a host with a component, and ends it |
 //! | [`client`] | HTTP/1.1 over one connection, to the byte |
 //! | [`observability`] | checks the alerts, the dashboard and compose.yaml |
-//! | [`up`], [`check`], [`test`], [`manifests`], [`bench`], [`rehearse`] | the commands of `cargo xtask` |
+//! | [`supply_chain`] | has the tools that look at dependencies |
+//! | [`up`], [`check`], [`test`], [`manifests`], [`bench`], [`rehearse`], [`release`] | the commands of `cargo xtask` |
 
 pub mod bench;
 pub mod build;
@@ -25,7 +26,9 @@ pub mod observability;
 pub mod postgres;
 pub mod process;
 pub mod rehearse;
+pub mod release;
 pub mod run;
+pub mod supply_chain;
 pub mod test;
 pub mod tools;
 pub mod up;

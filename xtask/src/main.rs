@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use xtask::{HostKind, bench, build, check, manifests, postgres, rehearse, test, up};
+use xtask::{HostKind, bench, build, check, manifests, postgres, rehearse, release, test, up};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "hello's tasks", version)]
@@ -17,12 +17,15 @@ enum Task {
     /// Set up what is missing, build, and serve until Ctrl-C
     Up(up::Options),
     /// Run every test, on every host there is, and sum up
-    Test,
+    Test(test::Options),
     /// Build the components for all hosts, or for one
     Build {
         /// Build for this host alone
         #[arg(long)]
         host: Option<HostKind>,
+        /// Build once more, from nothing and in another folder, and compare
+        #[arg(long)]
+        verify: bool,
     },
     /// Formatting and lints, native and wasm
     Check,
@@ -36,6 +39,8 @@ enum Task {
     },
     /// Swap two versions under load behind a proxy, and count what it costs
     RehearseSwap(rehearse::Options),
+    /// Publish a version, or do all of that on this machine alone
+    Release(release::Options),
     /// Measure a host that is serving, or hello beside its peer
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -44,12 +49,15 @@ enum Task {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Up(options) => up::up(&options),
-        Task::Test => test::test(),
-        Task::Build { host } => build::build(host),
+        Task::Test(options) => test::test(&options),
+        Task::Build { host, verify } => {
+            build::build(host).and_then(|()| if verify { build::verify(host) } else { Ok(()) })
+        }
         Task::Check => check::check(),
         Task::Manifests(options) => manifests::manifests(&options),
         Task::Migrate { url } => postgres::migrate(&url),
         Task::RehearseSwap(options) => rehearse::command(&options),
+        Task::Release(options) => release::release(&options),
         Task::Bench(bench) => bench.run(),
     };
     match outcome {

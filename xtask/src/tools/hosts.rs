@@ -100,6 +100,21 @@ fn check_spin_version(line: &str) -> Result<()> {
     }
 }
 
+/// The SHA-256 of a file, in hexadecimal.
+///
+/// # Errors
+///
+/// If it cannot be read.
+pub fn sha256(file: &Path) -> Result<String> {
+    let digest = read(
+        "compute a digest",
+        Command::new("python3")
+            .args(["-c", "import hashlib,sys;print(hashlib.sha256(open(sys.argv[1],'rb').read()).hexdigest())"])
+            .arg(file),
+    )?;
+    Ok(digest.trim().to_owned())
+}
+
 fn tool(name: &str) -> PathBuf {
     folder().join(name)
 }
@@ -153,15 +168,10 @@ fn fetch_spin() -> Result<()> {
         )?;
     }
     let expected = fs::read_to_string(tool(&checksums))?;
-    let digest = read(
-        "compute a digest",
-        Command::new("python3")
-            .args(["-c", "import hashlib,sys;print(hashlib.sha256(open(sys.argv[1],'rb').read()).hexdigest())"])
-            .arg(tool(&archive)),
-    )?;
+    let digest = sha256(&tool(&archive))?;
     let matches = expected.lines().any(|line| {
         let mut words = line.split_whitespace();
-        words.next() == Some(digest.trim()) && words.next() == Some(archive.as_str())
+        words.next() == Some(digest.as_str()) && words.next() == Some(archive.as_str())
     });
     if !matches {
         fs::remove_file(tool(&archive))?;
