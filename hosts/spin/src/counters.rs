@@ -1,6 +1,8 @@
 //! Counters in the key-value store that the label `metrics` is bound to.
 
 use hello::{metrics::Counters, store::StoreError};
+// spin-sdk has no wrapper for it, and holds the whole of its WIT: a second copy, made by
+// wit-bindgen, could not be linked beside that.
 use spin_sdk::wit::wasi::keyvalue::{
     atomics::increment,
     store::{self, Bucket, Error},
