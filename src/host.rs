@@ -6,7 +6,7 @@ use std::cell::OnceCell;
 
 use crate::{
     birthday::DateOfBirth,
-    metrics::Counters,
+    metrics::{self, Counters},
     store::{Binding, StoreError, UserStore},
     username::Username,
 };
@@ -80,7 +80,7 @@ impl<'a, H: Host> Session<'a, H> {
 
     /// What logs and metrics call the store that keeps the users.
     pub fn store_name(&self) -> &'static str {
-        self.binding().map_or("unknown", Binding::name)
+        self.binding().map_or(metrics::UNKNOWN_STORE, Binding::name)
     }
 
     /// The store that keeps the counters, if there is to be one.

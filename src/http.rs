@@ -229,7 +229,7 @@ async fn expose<H: Host>(session: &Session<'_, H>) -> Result<Response<Body>, Pro
     };
     let text = exposition.map_err(|error| {
         Problem::failure(Failure {
-            store: "metrics",
+            store: metrics::STORE,
             operation: Operation::Read,
             error,
         })

@@ -23,7 +23,7 @@ use prometheus::{
 
 use crate::{
     http::{Failure, METHOD_NAMES, Route},
-    store::{Operation, StoreError},
+    store::{Binding, Operation, StoreError},
 };
 
 /// The media type of [`expose`].
@@ -38,8 +38,19 @@ pub const BUCKETS: [u32; 14] = [
 /// The last part of a counter of requests that took longer than every bound.
 const ABOVE: &str = "inf";
 
-/// What calls the stores that can fail.
-const STORES: [&str; 4] = ["key-value", "postgres", "metrics", "unknown"];
+/// What logs and metrics call the store of the counters.
+pub const STORE: &str = "metrics";
+
+/// What they call the store that keeps the users, where the configuration names none.
+pub const UNKNOWN_STORE: &str = "unknown";
+
+/// Every store whose failures are counted.
+const STORES: [&str; 4] = [
+    Binding::KeyValue.name(),
+    Binding::Postgres.name(),
+    STORE,
+    UNKNOWN_STORE,
+];
 
 /// A store of counters.
 ///

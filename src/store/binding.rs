@@ -15,7 +15,7 @@ pub enum Binding {
 impl Binding {
     /// What the configuration, the logs and the metrics call it.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::KeyValue => "key-value",
             Self::Postgres => "postgres",

@@ -12,10 +12,10 @@ use clap::ValueEnum;
 
 use crate::{HostKind, build, manifests, root, run::announce, supply_chain, tools};
 
-/// What `tests/hosts.rs` reads: the host to test.
+/// What `tests/hosts` reads: the host to test.
 pub const HOST_VARIABLE: &str = "HELLO_HOST";
 
-/// What `tests/hosts.rs` reads: the host's program.
+/// What `tests/hosts` reads: the host's program.
 pub const PROGRAM_VARIABLE: &str = "HELLO_HOST_PROGRAM";
 
 /// What `tests/hosts` reads: the component to test, if it is another than what is built here.
