@@ -27,6 +27,9 @@ pub const OPERATIONS_VARIABLE: &str = "HELLO_OPERATIONS";
 /// What `tests/workflows` reads: whether it may fetch what it needs.
 pub const WORKFLOWS_VARIABLE: &str = "HELLO_WORKFLOWS";
 
+/// What `tests/platform` reads: whether it may fetch what it needs.
+pub const PLATFORM_VARIABLE: &str = "HELLO_PLATFORM";
+
 /// What can be chosen.
 #[derive(Debug, Default, clap::Args)]
 pub struct Options {
@@ -47,6 +50,8 @@ pub enum Choice {
     SupplyChain,
     /// The chart and the manifests of deploy/
     Manifests,
+    /// Terraform, clusters, add-ons and diagrams of deploy/platform
+    Platform,
     /// Alerts, backups and the swap
     Operations,
     /// Postgres as the store, on every host
@@ -144,6 +149,9 @@ pub fn test(options: &Options) -> Result<()> {
     if wants(Choice::Manifests) {
         parts.extend(run_manifests(manifests::schemas().as_deref())?);
     }
+    if wants(Choice::Platform) {
+        parts.extend(run_platform(manifests::schemas().as_deref())?);
+    }
     if wants(Choice::Operations) {
         let mut cargo = Command::new("cargo");
         cargo
@@ -217,14 +225,27 @@ pub(crate) fn manifests_alone(schemas: Option<&Path>) -> Result<()> {
 }
 
 fn run_manifests(schemas: Option<&Path>) -> Result<Vec<Part>> {
-    let mut parts = vec![run_part(
-        "manifests",
-        &mut manifests::command(schemas),
-        &[],
-    )?];
+    with_schemas("manifests", &mut manifests::command(schemas), schemas)
+}
+
+fn run_platform(schemas: Option<&Path>) -> Result<Vec<Part>> {
+    let mut cargo = Command::new("cargo");
+    cargo
+        .args(["test", "--package", "hello", "--test", "platform"])
+        .env(PLATFORM_VARIABLE, "1")
+        .env_remove(manifests::SCHEMAS_VARIABLE);
+    if let Some(schemas) = schemas {
+        cargo.env(manifests::SCHEMAS_VARIABLE, schemas);
+    }
+    with_schemas("platform", &mut cargo, schemas)
+}
+
+/// Runs a part that validates custom resources, and says where it could not.
+fn with_schemas(name: &str, cargo: &mut Command, schemas: Option<&Path>) -> Result<Vec<Part>> {
+    let mut parts = vec![run_part(name, cargo, &[])?];
     if schemas.is_none() {
         parts.push(Part {
-            name: "custom resources against their schemas".to_owned(),
+            name: format!("{name}: custom resources against their schemas"),
             outcome: Outcome::Skipped {
                 why: "there is no ../shared/schemas: name the folder with --schemas, or as \
                       HELLO_SCHEMAS"

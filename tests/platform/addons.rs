@@ -1,0 +1,146 @@
+//! The add-ons: an Application for each that a cluster has, and the objects that we give it.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, ensure};
+use libtest_mimic::{Failed, Trial};
+use serde_json::Value;
+
+use crate::checker::{Checker, Object, name_of};
+
+/// Where Argo CD has an account's number from; none is in Git.
+const ACCOUNT: &str = "cluster.account=000000000000";
+
+/// Each choice that is no cluster's own: it renders as well.
+const ALTERNATIVES: [&str; 4] = [
+    "choices.suite=datadog",
+    "choices.metrics=influxdb",
+    "choices.logs=elasticsearch",
+    "choices.database=cloudnative-pg",
+];
+
+/// What one cluster gets.
+pub struct Rendered {
+    /// As its file is named: `production-eu-central-1`.
+    pub cluster: String,
+    /// The Applications, as Argo CD sees them.
+    pub applications: Vec<Object>,
+    /// By add-on, what its objects/ makes in the cluster.
+    pub objects: BTreeMap<String, Vec<Object>>,
+}
+
+pub fn trials(checker: &Checker) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for cluster in clusters() {
+        let choices = ALTERNATIVES.map(|choice| vec![choice]);
+        for settings in [vec![]].into_iter().chain(choices) {
+            for custom in [false, true] {
+                let (checker, cluster) = (checker.clone(), cluster.clone());
+                let (settings, schemas) = (settings.clone(), checker.schemas.is_some());
+                let name = format!(
+                    "add-ons, {}{}: {}",
+                    shown(&cluster),
+                    settings.concat().replacen("choices.", " with ", 1),
+                    if custom {
+                        "valid custom resources"
+                    } else {
+                        "valid objects"
+                    }
+                );
+                let trial = Trial::test(name, move || {
+                    valid(&render(&checker, &cluster, &settings)?, custom)
+                });
+                trials.push(trial.with_ignored_flag(custom && !schemas));
+            }
+        }
+    }
+    trials
+}
+
+/// The clusters' files.
+pub fn clusters() -> Vec<PathBuf> {
+    let folder = folder().join("clusters");
+    let mut files: Vec<_> = fs::read_dir(folder)
+        .expect("a folder of the project")
+        .map(|entry| entry.expect("it can be listed").path())
+        .collect();
+    files.sort();
+    assert!(files.len() > 4, "the clusters are gone");
+    files
+}
+
+fn folder() -> PathBuf {
+    xtask::root().join("deploy/platform/addons")
+}
+
+fn shown(cluster: &Path) -> String {
+    let name = cluster.file_stem().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
+/// What a cluster gets, each object with its problem if it has one.
+pub fn render(checker: &Checker, cluster: &Path, settings: &[&str]) -> Result<Rendered> {
+    let mut all = vec![ACCOUNT];
+    all.extend(settings);
+    let yaml = checker.render_chart(&folder(), &[cluster.to_owned()], &all)?;
+    let applications = checker.checked(&yaml)?;
+    ensure!(!applications.is_empty(), "no Application was rendered");
+    let mut objects = BTreeMap::new();
+    for application in &applications {
+        let sources = application.object["spec"]["sources"].as_array();
+        for source in sources.context("it has sources")? {
+            let Some(path) = source["path"].as_str() else {
+                continue;
+            };
+            let values = tempfile::Builder::new().suffix(".json").tempfile()?;
+            fs::write(values.path(), source["helm"]["valuesObject"].to_string())?;
+            let chart = xtask::root().join(path);
+            let yaml = checker
+                .render_chart(&chart, &[values.path().to_owned()], &[])
+                .with_context(|| name_of(&application.object))?;
+            let addon = application.object["metadata"]["labels"]["app.kubernetes.io/component"]
+                .as_str()
+                .context("an Application is labelled with its add-on")?;
+            let made = checker.checked(&yaml)?;
+            ensure!(!made.is_empty(), "{path} makes nothing");
+            objects.insert(addon.to_owned(), made);
+        }
+    }
+    Ok(Rendered {
+        cluster: shown(cluster),
+        applications,
+        objects,
+    })
+}
+
+fn valid(rendered: &Rendered, custom: bool) -> Result<(), Failed> {
+    let all = rendered
+        .applications
+        .iter()
+        .chain(rendered.objects.values().flatten());
+    let problems: Vec<String> = all
+        .filter(|object| object.custom == custom)
+        .filter_map(|object| {
+            let problem = object.problem.as_ref()?;
+            Some(format!("{}: {problem}", name_of(&object.object)))
+        })
+        .collect();
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(problems.join("\n").into())
+}
+
+/// The objects of a kind, of all add-ons.
+pub fn of_kind<'a>(rendered: &'a Rendered, kind: &'a str) -> impl Iterator<Item = &'a Value> {
+    rendered
+        .objects
+        .values()
+        .flatten()
+        .map(|object| &object.object)
+        .filter(move |object| object["kind"] == kind)
+}

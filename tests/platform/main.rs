@@ -1,0 +1,34 @@
+//! deploy/platform: what surrounds the service on AWS, rendered, validated and cross-checked.
+//!
+//! `cargo xtask test --part platform` runs this, and `cargo xtask test` does too.
+
+mod addons;
+#[path = "../manifests/checker.rs"]
+#[allow(
+    dead_code,
+    reason = "tests/manifests uses all of it, and this some of it"
+)]
+mod checker;
+
+use std::env;
+
+use checker::Checker;
+use libtest_mimic::{Arguments, Trial};
+use xtask::test::PLATFORM_VARIABLE;
+
+fn main() {
+    let arguments = Arguments::from_args();
+    if env::var_os(PLATFORM_VARIABLE).is_none() {
+        let name = "platform: not run here; `cargo xtask test` fetches what it needs";
+        let trial = Trial::test(name, || Ok(())).with_ignored_flag(true);
+        libtest_mimic::run(&arguments, vec![trial]).exit();
+    }
+    xtask::process::end_all_on_signal().expect("this is the only place that asks");
+    let checker = Checker::new().unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        std::process::exit(1);
+    });
+    let mut trials = Vec::new();
+    trials.extend(addons::trials(&checker));
+    libtest_mimic::run(&arguments, trials).exit();
+}
