@@ -234,6 +234,14 @@ fn older_kubernetes(checker: &Checker) -> Result<(), Failed> {
     crate::no_problems(objects, false)
 }
 
+/// The clusters that serve, by stage.
+const CLUSTERS: [(&str, &str); 4] = [
+    ("dev", "dev"),
+    ("canary", "canary"),
+    ("production", "production-eu-central-1"),
+    ("production", "production-eu-west-1"),
+];
+
 fn the_stages(checker: &Checker) -> Result<(), Failed> {
     let folder = xtask::root().join("deploy/argocd");
     let objects = checker.checked(&fs::read_to_string(folder.join("applicationset.yaml"))?)?;
@@ -251,15 +259,21 @@ fn the_stages(checker: &Checker) -> Result<(), Failed> {
     let chart = xtask::root().join(source["path"].as_str().ok_or("there is no path")?);
     let files = source["helm"]["valueFiles"].as_array();
     let files = files.ok_or("there are no values")?;
-    for stage in stages {
+    let of_stage = CLUSTERS.map(|(stage, _)| stage);
+    assert!(stages.iter().all(|stage| of_stage.contains(stage)));
+    for (stage, name) in CLUSTERS {
         let values: Vec<PathBuf> = files
             .iter()
             .filter_map(|file| file.as_str())
-            .map(|file| chart.join(file.replace("{{ .values.stage }}", stage)))
+            .map(|file| file.replace("{{ .values.stage }}", stage))
+            .map(|file| chart.join(file.replace("{{ .name }}", name)))
             .collect();
         let rendered = checker.render_chart(&chart, &values, &[])?;
         if !rendered.contains("argocd.argoproj.io/sync-wave") {
-            return Err(format!("{stage} is not delivered by Argo CD").into());
+            return Err(format!("{name} is not delivered by Argo CD").into());
+        }
+        if stage != "dev" && !rendered.contains("hello.example.eu-central-1") {
+            return Err(format!("{name} does not use the Postgres that writes").into());
         }
     }
     Ok(())
