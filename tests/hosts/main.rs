@@ -3,6 +3,7 @@
 //! `cargo xtask test` builds the components, finds the hosts, and runs this once for each.
 
 mod abuse;
+mod failover;
 mod logs;
 mod operations;
 #[path = "../suite/over_http.rs"]
@@ -52,6 +53,7 @@ fn main() {
     if arguments.list {
         let mut trials = column.trials(0);
         trials.extend(postgres::trials(&column));
+        trials.extend(failover::trials(&column));
         trials.extend(logs::trials(&column));
         trials.extend(operations::trials(&column, 0));
         libtest_mimic::run(&arguments, trials).exit();
@@ -77,6 +79,7 @@ fn run_all(arguments: &Arguments, column: &Column) -> Result<Conclusion, Failed>
     trials.extend(column.shared_trials("key-value", key_value.port, today));
     trials.extend(column.shared_trials("postgres", postgres.port, today));
     trials.extend(postgres::trials(column));
+    trials.extend(failover::trials(column));
     trials.extend(logs::trials(column));
     let conclusion = libtest_mimic::run(arguments, trials);
 

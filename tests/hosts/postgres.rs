@@ -25,7 +25,7 @@ use super::{Column, JSON, PUT, check, logs_of, refuses_service, tells_nobody};
 /// How long a request may go without an answer while a database is at fault.
 const BOUND: Duration = Duration::from_secs(5);
 
-const UNAVAILABLE: &str = "the store does not answer";
+pub const UNAVAILABLE: &str = "the store does not answer";
 
 pub fn trials(column: &Column) -> Vec<Trial> {
     let trial = |name: &str, test: fn(Column) -> Result<(), Failed>| {
@@ -97,7 +97,7 @@ impl Pair {
 }
 
 /// Sends one request and requires an answer within [`BOUND`].
-fn ask(host: &Host, method: &str, target: &str, body: &[u8]) -> Result<Answer, Failed> {
+pub fn ask(host: &Host, method: &str, target: &str, body: &[u8]) -> Result<Answer, Failed> {
     let started = Instant::now();
     let answer = host.connect()?.exchange(method, target, &JSON, body)?;
     let took = started.elapsed();
@@ -105,7 +105,13 @@ fn ask(host: &Host, method: &str, target: &str, body: &[u8]) -> Result<Answer, F
     Ok(answer)
 }
 
-fn expect(host: &Host, method: &str, target: &str, body: &[u8], status: u16) -> Result<(), Failed> {
+pub fn expect(
+    host: &Host,
+    method: &str,
+    target: &str,
+    body: &[u8],
+    status: u16,
+) -> Result<(), Failed> {
     let answer = ask(host, method, target, body)?;
     check(answer.status == status, || {
         let body = String::from_utf8_lossy(&answer.body);
@@ -231,7 +237,7 @@ fn only_reads(column: Column) -> Result<(), Failed> {
 }
 
 /// Waits for what a reload brings about a moment later.
-fn until(mut holds: impl FnMut() -> Result<bool, Failed>) -> Result<(), Failed> {
+pub fn until(mut holds: impl FnMut() -> Result<bool, Failed>) -> Result<(), Failed> {
     let started = Instant::now();
     while !holds()? {
         check(started.elapsed() < BOUND, || {
@@ -350,7 +356,7 @@ fn killed_under_load(column: Column) -> Result<(), Failed> {
 }
 
 /// Saves new users one after another; gives those that were acknowledged, and how many were not.
-fn write_until(
+pub fn write_until(
     port: u16,
     writer: &str,
     stop: &AtomicBool,

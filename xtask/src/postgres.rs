@@ -151,6 +151,39 @@ impl Postgres {
         Ok(server)
     }
 
+    /// Starts a standby in `folder`, which must be empty: an asynchronous, physical replica that
+    /// follows this server and only reads.
+    ///
+    /// # Errors
+    ///
+    /// One sentence, if it cannot be copied or does not start.
+    pub fn standby(&self, folder: &Path) -> Result<Self> {
+        let data = folder.join("data");
+        give_to_server(folder)?;
+        let owner = self.owner();
+        read(
+            "copy the server",
+            as_server(&self.programs.join("pg_basebackup"))
+                .args(["--write-recovery-conf", "--checkpoint", "fast"])
+                .arg("--pgdata")
+                .arg(&data)
+                .env("PGHOST", owner.host)
+                .env("PGPORT", owner.port.to_string())
+                .env("PGUSER", owner.user)
+                .env("PGPASSWORD", owner.password)
+                .env("PGSSLMODE", owner.sslmode),
+        )?;
+        let mut standby = Self {
+            server: None,
+            programs: self.programs.clone(),
+            folder: folder.to_owned(),
+            port: free_port()?,
+            password: self.password.clone(),
+        };
+        standby.run(&[])?;
+        Ok(standby)
+    }
+
     /// Starts the server again after [`Postgres::stop`] or [`Postgres::kill`], on the same port.
     ///
     /// # Errors
