@@ -46,7 +46,7 @@ pub fn trials(checker: &Checker) -> Vec<Trial> {
 }
 
 /// What, in which example, by which settings, and what Helm says.
-const REFUSED: [(&str, &str, &[&str], &str); 14] = [
+const REFUSED: [(&str, &str, &[&str], &str); 15] = [
     (
         "an active that names no version",
         "canary",
@@ -122,6 +122,12 @@ const REFUSED: [(&str, &str, &[&str], &str); 14] = [
         "canary",
         &["postgres.host="],
         "postgres.host is empty",
+    ),
+    (
+        "an annotation that is a number, which no object can have",
+        "canary",
+        &["route.serviceAnnotations.retries=1"],
+        "at '/route/serviceAnnotations/retries': got number, want string",
     ),
     (
         "a backup without a bucket",

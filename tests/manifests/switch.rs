@@ -20,7 +20,7 @@ const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef012
 type Test = fn(&Checker) -> Result<(), Failed>;
 
 pub fn trials(checker: &Checker) -> Vec<Trial> {
-    let tests: [(&str, Test); 12] = [
+    let tests: [(&str, Test); 13] = [
         ("a swap writes one object: the HTTPRoute", |checker| {
             a_swap_writes_one(checker, "production", "HTTPRoute hello")
         }),
@@ -37,6 +37,10 @@ pub fn trials(checker: &Checker) -> Vec<Trial> {
             weights_are_in_the_route,
         ),
         ("a closed route is none", a_closed_route),
+        (
+            "annotations for the gateway are on the route and on each Service, beside the wave",
+            annotations_for_the_gateway,
+        ),
         (
             "Kubernetes before 1.36 is pointed to Kyverno, and 1.30 will do for that",
             older_kubernetes,
@@ -219,6 +223,28 @@ fn a_closed_route(checker: &Checker) -> Result<(), Failed> {
     let closed = rendered(checker, &values, &["route.type=none"])?;
     assert_eq!(differ(&open, &closed), ["HTTPRoute hello"]);
     assert!(!closed.contains_key("HTTPRoute hello"));
+    Ok(())
+}
+
+fn annotations_for_the_gateway(checker: &Checker) -> Result<(), Failed> {
+    let objects = rendered(checker, &example("production"), &[])?;
+    assert_eq!(
+        objects["HTTPRoute hello"]["metadata"]["annotations"],
+        serde_json::json!({"argocd.argoproj.io/sync-wave": "1", "konghq.com/plugins": "rate-limit"})
+    );
+    for version in ["v1-4-0", "v1-5-0"] {
+        assert_eq!(
+            objects[&format!("SpinApp hello-{version}")]["spec"]["serviceAnnotations"],
+            serde_json::json!({"konghq.com/retries": "1"})
+        );
+    }
+    let without = ["route.annotations=null", "route.serviceAnnotations=null"];
+    let objects = rendered(checker, &example("production"), &without)?;
+    assert_eq!(
+        objects["HTTPRoute hello"]["metadata"]["annotations"],
+        serde_json::json!({"argocd.argoproj.io/sync-wave": "1"})
+    );
+    assert!(objects["SpinApp hello-v1-4-0"]["spec"]["serviceAnnotations"].is_null());
     Ok(())
 }
 

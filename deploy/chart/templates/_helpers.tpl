@@ -50,11 +50,15 @@ helm.sh/hook-delete-policy: before-hook-creation
 {{- end }}
 {{- end }}
 
-{{/* `annotations:` of a step, or nothing. Called with (list . STEP). */}}
+{{/* `annotations:` of a step and of the values, or nothing. Called with (list . STEP [VALUES]). */}}
 {{- define "hello.annotations" -}}
-{{- with include "hello.step" . | trim -}}
+{{- $values := dict }}
+{{- if gt (len .) 2 }}
+{{- $values = index . 2 }}
+{{- end }}
+{{- with merge (include "hello.step" . | fromYaml) $values -}}
 annotations:
-  {{- . | nindent 2 }}
+  {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
