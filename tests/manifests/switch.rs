@@ -230,7 +230,11 @@ fn annotations_for_the_gateway(checker: &Checker) -> Result<(), Failed> {
     let objects = rendered(checker, &example("production"), &[])?;
     assert_eq!(
         objects["HTTPRoute hello"]["metadata"]["annotations"],
-        serde_json::json!({"argocd.argoproj.io/sync-wave": "1", "konghq.com/plugins": "rate-limit"})
+        serde_json::json!({
+            "argocd.argoproj.io/sync-wave": "1",
+            "konghq.com/https-redirect-status-code": "308",
+            "konghq.com/plugins": "rate-limit",
+        })
     );
     for version in ["v1-4-0", "v1-5-0"] {
         assert_eq!(

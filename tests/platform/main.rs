@@ -9,6 +9,7 @@ mod addons;
     reason = "tests/manifests uses all of it, and this some of it"
 )]
 mod checker;
+mod traffic;
 
 use std::env;
 
@@ -30,5 +31,6 @@ fn main() {
     });
     let mut trials = Vec::new();
     trials.extend(addons::trials(&checker));
+    trials.extend(traffic::trials(&checker));
     libtest_mimic::run(&arguments, trials).exit();
 }
