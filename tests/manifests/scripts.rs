@@ -23,15 +23,24 @@ use xtask::{
 use crate::checker::{Checker, at};
 
 pub fn trials(checker: &Checker) -> Vec<Trial> {
-    let mut trials: Vec<Trial> = HEALTH
-        .iter()
-        .map(|(what, object, status, message)| {
+    let kinds = [
+        ("a SpinApp", "core.spinkube.dev_SpinApp", &HEALTH[..]),
+        (
+            "an Application",
+            "argoproj.io_Application",
+            &APPLICATION_HEALTH[..],
+        ),
+    ];
+    let mut trials = Vec::new();
+    for (name, kind, cases) in kinds {
+        for (what, object, status, message) in cases {
             let checker = checker.clone();
-            Trial::test(format!("a SpinApp's health, {what}: {status}"), move || {
-                health_is(&checker, object, status, message)
-            })
-        })
-        .collect();
+            trials.push(Trial::test(
+                format!("{name}'s health, {what}: {status}"),
+                move || health_is(&checker, kind, object, status, message),
+            ));
+        }
+    }
     trials.push(Trial::test(
         "the migrations' Job: applies them, again too, and gives the role its password",
         the_migrations,
@@ -98,11 +107,58 @@ const HEALTH: [(&str, &str, &str, &str); 8] = [
     ),
 ];
 
-fn health_is(checker: &Checker, object: &str, status: &str, message: &str) -> Result<(), Failed> {
+/// The same for an Application: what a wave of Applications waits for.
+const APPLICATION_HEALTH: [(&str, &str, &str, &str); 7] = [
+    ("new", "{spec = {}}", "Progressing", "waiting for Argo CD"),
+    (
+        "not compared yet",
+        "{status = {health = {}}}",
+        "Progressing",
+        "waiting for Argo CD",
+    ),
+    (
+        "healthy as it was, and a sync asked for",
+        "{operation = {sync = {}}, status = {health = {status = 'Healthy'}, operationState = {phase = 'Succeeded'}}}",
+        "Progressing",
+        "syncing",
+    ),
+    (
+        "healthy as it was, and syncing",
+        "{status = {health = {status = 'Healthy'}, operationState = {phase = 'Running'}}}",
+        "Progressing",
+        "syncing",
+    ),
+    (
+        "healthy as it was, and the sync failed",
+        "{status = {health = {status = 'Healthy'}, operationState = {phase = 'Failed', message = 'no such kind'}}}",
+        "Degraded",
+        "no such kind",
+    ),
+    (
+        "synced",
+        "{status = {health = {status = 'Healthy'}, operationState = {phase = 'Succeeded'}}}",
+        "Healthy",
+        "",
+    ),
+    (
+        "synced, and what it made is broken",
+        "{status = {health = {status = 'Degraded', message = 'crash'}, operationState = {phase = 'Succeeded'}}}",
+        "Degraded",
+        "crash",
+    ),
+];
+
+fn health_is(
+    checker: &Checker,
+    kind: &str,
+    object: &str,
+    status: &str,
+    message: &str,
+) -> Result<(), Failed> {
     let yaml = fs::read_to_string(xtask::root().join("deploy/argocd/argocd-cm.yaml"))?;
     let objects = checker.checked(&yaml)?;
-    let key = "resource.customizations.health.core.spinkube.dev_SpinApp";
-    let found = at(&objects[0].object, key);
+    let key = format!("resource.customizations.health.{kind}");
+    let found = at(&objects[0].object, &key);
     let script = found.first().and_then(|script| script.as_str());
     let script = script.ok_or("the health check is gone")?;
     let folder = TempDir::new()?;
@@ -117,7 +173,7 @@ fn health_is(checker: &Checker, object: &str, status: &str, message: &str) -> Re
     // Argo CD's own, gopher-lua, speaks Lua 5.1.
     let lua = debian::program("lua5.1", "lua5.1")?;
     let said = read("run the health check", Command::new(lua).arg(&program))?;
-    assert_eq!(said.trim(), format!("{status}: {message}"));
+    assert_eq!(said.trim_end_matches('\n'), format!("{status}: {message}"));
     Ok(())
 }
 

@@ -10,6 +10,7 @@ mod addons;
 )]
 mod checker;
 mod traffic;
+mod clusters;
 
 use std::env;
 
@@ -32,5 +33,6 @@ fn main() {
     let mut trials = Vec::new();
     trials.extend(addons::trials(&checker));
     trials.extend(traffic::trials(&checker));
+    trials.extend(clusters::trials(&checker));
     libtest_mimic::run(&arguments, trials).exit();
 }
