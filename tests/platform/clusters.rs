@@ -23,10 +23,12 @@ const ACCOUNT: &str = "cluster.account=000000000000";
 /// What is rendered for each cluster, by its name.
 type Clusters = BTreeMap<String, Vec<Value>>;
 
-/// A rule over all clusters: its name, and what it finds wrong.
-type Rule = (&'static str, fn(&Clusters) -> Result<(), String>);
+type Test = fn(&Checker) -> Result<(), Failed>;
 
-const RULES: [Rule; 6] = [
+/// A rule over all clusters. It says what it finds wrong.
+type Rule = fn(&Clusters) -> Result<(), String>;
+
+const RULES: [(&str, Rule); 6] = [
     ("what one refers to is there", references),
     ("three zones, and every pool in its own", zones),
     (
@@ -44,7 +46,7 @@ type Broken = (
     &'static str,
     &'static str,
     &'static str,
-    &'static str,
+    Rule,
     fn() -> Value,
     &'static str,
 );
@@ -54,7 +56,7 @@ const BROKEN: [Broken; 16] = [
         "dev",
         "Cluster dev",
         "/spec/controlPlaneRef/name",
-        "references",
+        references,
         || json!("other"),
         "Cluster dev refers to AWSManagedControlPlane other",
     ),
@@ -62,7 +64,7 @@ const BROKEN: [Broken; 16] = [
         "dev",
         "Cluster dev",
         "/spec/infrastructureRef/kind",
-        "references",
+        references,
         || json!("AWSCluster"),
         "Cluster dev refers to AWSCluster dev",
     ),
@@ -70,7 +72,7 @@ const BROKEN: [Broken; 16] = [
         "canary",
         "MachinePool canary-spin",
         "/spec/clusterName",
-        "references",
+        references,
         || json!("dev"),
         "MachinePool canary-spin refers to Cluster dev",
     ),
@@ -78,7 +80,7 @@ const BROKEN: [Broken; 16] = [
         "canary",
         "MachinePool canary-system-b",
         "/spec/template/spec/infrastructureRef/name",
-        "references",
+        references,
         || json!("canary-system"),
         "MachinePool canary-system-b refers to AWSManagedMachinePool canary-system,",
     ),
@@ -86,7 +88,7 @@ const BROKEN: [Broken; 16] = [
         "dev",
         "AWSManagedControlPlane dev",
         "/spec/identityRef/name",
-        "references",
+        references,
         || json!("canary"),
         "AWSManagedControlPlane dev refers to AWSClusterRoleIdentity canary",
     ),
@@ -94,7 +96,7 @@ const BROKEN: [Broken; 16] = [
         "production-eu-west-1",
         "AWSManagedControlPlane production-eu-west-1",
         "/spec/network/subnets/2/availabilityZone",
-        "zones",
+        zones,
         || json!("eu-central-1c"),
         "production-eu-west-1 is in eu-central-1c",
     ),
@@ -102,7 +104,7 @@ const BROKEN: [Broken; 16] = [
         "dev",
         "AWSManagedControlPlane dev",
         "/spec/network/subnets/2/availabilityZone",
-        "zones",
+        zones,
         || json!("eu-central-1b"),
         "dev has 2 zones",
     ),
@@ -110,7 +112,7 @@ const BROKEN: [Broken; 16] = [
         "dev",
         "AWSManagedMachinePool dev-spin",
         "/spec/subnetIDs",
-        "zones",
+        zones,
         || json!(["subnet-0123456789abcde21"]),
         "dev-spin is in 1 zone",
     ),
@@ -118,7 +120,7 @@ const BROKEN: [Broken; 16] = [
         "canary",
         "AWSManagedMachinePool canary-system-a",
         "/spec/subnetIDs/0",
-        "zones",
+        zones,
         || json!("subnet-0123456789abcde21"),
         "canary-system-a is in a subnet that canary does not have",
     ),
@@ -126,7 +128,7 @@ const BROKEN: [Broken; 16] = [
         "canary",
         "AWSManagedControlPlane canary",
         "/spec/network/vpc/cidrBlock",
-        "networks",
+        networks,
         || json!("10.2.0.0/16"),
         "canary and dev have both 10.2.0.0/16",
     ),
@@ -134,7 +136,7 @@ const BROKEN: [Broken; 16] = [
         "canary",
         "Cluster canary",
         "/spec/clusterNetwork/services/cidrBlocks/0",
-        "networks",
+        networks,
         || json!("10.1.64.0/18"),
         "the services of canary are in the VPC of canary",
     ),
@@ -142,7 +144,7 @@ const BROKEN: [Broken; 16] = [
         "canary",
         "MachinePool canary-spin",
         "/spec/template/spec/version",
-        "networks",
+        networks,
         || json!("v1.34.2"),
         "not one version: v1.34.2, v1.35.6",
     ),
@@ -150,7 +152,7 @@ const BROKEN: [Broken; 16] = [
         "dev",
         "AWSManagedMachinePool dev-system-a",
         "/spec/additionalTags",
-        "groups",
+        groups,
         || json!({"k8s.io/cluster-autoscaler/enabled": "true", "k8s.io/cluster-autoscaler/canary": "owned"}),
         "dev-system-a lacks the tag k8s.io/cluster-autoscaler/dev",
     ),
@@ -158,7 +160,7 @@ const BROKEN: [Broken; 16] = [
         "dev",
         "MachinePool dev-system-a",
         "/metadata/annotations",
-        "groups",
+        groups,
         || json!({}),
         "dev-system-a is not left to the autoscaler",
     ),
@@ -166,7 +168,7 @@ const BROKEN: [Broken; 16] = [
         "dev",
         "Role dev-registration",
         "/rules/0/resourceNames/0",
-        "registration",
+        registration,
         || json!("canary-kubeconfig"),
         "dev is read from dev-kubeconfig, and [\"canary-kubeconfig\"] may be read",
     ),
@@ -174,7 +176,7 @@ const BROKEN: [Broken; 16] = [
         "dev",
         "AWSManagedControlPlane dev",
         "/spec/eksClusterName",
-        "names",
+        names,
         || json!("clusters_dev"),
         "dev is called clusters_dev",
     ),
@@ -226,7 +228,7 @@ pub fn trials(checker: &Checker) -> Vec<Trial> {
         )
         .with_ignored_flag(checker.schemas.is_none()),
     );
-    let more: [(&str, fn(&Checker) -> Result<(), Failed>); 7] = [
+    let more: [(&str, Test); 7] = [
         ("clusters: each rule names what breaks it", broken),
         ("clusters: the shim has nodes", the_shim),
         ("clusters: what is no cluster is refused", refused),
@@ -478,10 +480,9 @@ fn groups(clusters: &Clusters) -> Result<(), String> {
             if pool["metadata"]["annotations"][by] != "external-autoscaler" {
                 return Err(format!("{} is not left to the autoscaler", name(pool)));
             }
-            let group = of_kind(objects, "AWSManagedMachinePool");
-            let group = group
-                .filter(|group| name(group) == name(pool))
-                .next()
+            let mut all = of_kind(objects, "AWSManagedMachinePool");
+            let group = all
+                .find(|group| name(group) == name(pool))
                 .ok_or_else(|| format!("{} has no group", name(pool)))?;
             let least = &group["spec"]["scaling"]["minSize"];
             if &pool["spec"]["replicas"] != least {
@@ -583,14 +584,6 @@ fn broken(checker: &Checker) -> Result<(), Failed> {
         *found
             .pointer_mut(field)
             .ok_or_else(|| format!("{object} has no {field}"))? = value();
-        let rule: fn(&Clusters) -> Result<(), String> = match rule {
-            "references" => references,
-            "zones" => zones,
-            "networks" => networks,
-            "groups" => groups,
-            "registration" => registration,
-            _ => names,
-        };
         let Err(said) = rule(&clusters) else {
             return Err(format!("{object} with another {field} passes").into());
         };
