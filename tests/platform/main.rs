@@ -9,8 +9,8 @@ mod addons;
     reason = "tests/manifests uses all of it, and this some of it"
 )]
 mod checker;
-mod traffic;
 mod clusters;
+mod traffic;
 
 use std::env;
 
@@ -32,7 +32,7 @@ fn main() {
     });
     let mut trials = Vec::new();
     trials.extend(addons::trials(&checker));
-    trials.extend(traffic::trials(&checker));
     trials.extend(clusters::trials(&checker));
+    trials.extend(traffic::trials(&checker));
     libtest_mimic::run(&arguments, trials).exit();
 }
