@@ -11,6 +11,7 @@ mod addons;
 mod checker;
 mod clusters;
 mod traffic;
+mod diagrams;
 mod links;
 
 use std::env;
@@ -35,6 +36,7 @@ fn main() {
     trials.extend(addons::trials(&checker));
     trials.extend(clusters::trials(&checker));
     trials.extend(traffic::trials(&checker));
+    trials.extend(diagrams::trials());
     trials.extend(links::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }
