@@ -3,6 +3,7 @@
 //! The pictures are in target/diagrams afterwards, in both themes.
 
 use std::{
+    fs,
     io::Write,
     path::Path,
     process::{Command, Stdio},
@@ -76,7 +77,12 @@ pub fn trials() -> Vec<Trial> {
         if all.is_empty() {
             return Err("there is no diagram".into());
         }
-        Ok(drawn(&all, &target().join("diagrams"))?)
+        // A picture is named by its line: none of an earlier run may stay.
+        let folder = target().join("diagrams");
+        if folder.exists() {
+            fs::remove_dir_all(&folder)?;
+        }
+        Ok(drawn(&all, &folder)?)
     })];
     for (name, text, expected) in BROKEN {
         trials.push(Trial::test(format!("diagrams: {name} fails"), move || {
