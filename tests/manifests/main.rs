@@ -262,14 +262,22 @@ fn versions_are_whole(objects: &[Object]) -> Result<(), String> {
         }
         let needs = [
             ("secretKeyRef", vec!["Secret", "ExternalSecret"]),
+            ("secret", vec!["Secret", "ExternalSecret"]),
             ("configMap", vec!["ConfigMap"]),
         ];
         for (field, kinds) in needs {
             for needed in at(&object.object, field) {
-                let name = needed["name"].as_str().unwrap_or("");
+                // A volume says it in another word.
+                let name = needed["name"].as_str().or(needed["secretName"].as_str());
+                let name = name.unwrap_or("");
                 let made = kinds.iter().any(|kind| names_of(kind).contains(name));
                 // These come from elsewhere: CloudNativePG's own, and those that a value names.
-                let named = ["hello-db-app", "hello-redis", "hello-backup-bucket"];
+                let named = [
+                    "hello-db-app",
+                    "hello-db-trust",
+                    "hello-redis",
+                    "hello-backup-bucket",
+                ];
                 if !made && !named.contains(&name) {
                     return Err(format!(
                         "{} needs {name}, which nobody makes",

@@ -46,7 +46,7 @@ pub fn trials(checker: &Checker) -> Vec<Trial> {
 }
 
 /// What, in which example, by which settings, and what Helm says.
-const REFUSED: [(&str, &str, &[&str], &str); 15] = [
+const REFUSED: [(&str, &str, &[&str], &str); 16] = [
     (
         "an active that names no version",
         "canary",
@@ -128,6 +128,12 @@ const REFUSED: [(&str, &str, &[&str], &str); 15] = [
         "canary",
         &["route.serviceAnnotations.retries=1"],
         "at '/route/serviceAnnotations/retries': got number, want string",
+    ),
+    (
+        "certificates without the name of their Secret",
+        "canary",
+        &["secrets.external.ca.key=hello/postgres-ca"],
+        "executor.caSecret is empty: give the Secret",
     ),
     (
         "a backup without a bucket",
@@ -225,7 +231,7 @@ fn finds(checker: &Checker, from: &str, to: &str, problem: &str) -> Result<(), F
 }
 
 /// The beginning of an object's name, and the problem without it.
-const DROPPED: [(&str, &str); 6] = [
+const DROPPED: [(&str, &str); 7] = [
     (
         "PodDisruptionBudget hello-v1-5-0",
         "hello-v1-5-0 has no PodDisruptionBudget",
@@ -242,6 +248,10 @@ const DROPPED: [(&str, &str); 6] = [
     (
         "ExternalSecret hello-database-owner",
         "Job hello-migrations needs hello-database-owner, which nobody makes",
+    ),
+    (
+        "ExternalSecret postgres-ca",
+        "Job hello-migrations needs postgres-ca, which nobody makes",
     ),
     ("ConfigMap hello-smoke-test", "Job hello-v1-4-0-smoke-"),
 ];
