@@ -58,7 +58,80 @@ pub fn trials(checker: &Checker) -> Vec<Trial> {
             }
         }
     }
+    for cluster in clusters() {
+        let also = checker.clone();
+        trials.push(Trial::test(
+            format!("add-ons, {}: each is pinned", shown(&cluster)),
+            move || {
+                let yaml = also.render_chart(&folder(), &[cluster], &[ACCOUNT])?;
+                Ok(pinned(&also.checked(&yaml)?)?)
+            },
+        ));
+    }
+    for (what, from, to) in UNPINNED {
+        let also = checker.clone();
+        trials.push(Trial::test(
+            format!("add-ons: the checks notice {what}"),
+            move || notices_unpinned(&also, from, to),
+        ));
+    }
     trials
+}
+
+/// What others publish, by a version or a commit that nobody can move: ours is the branch that Argo
+/// CD follows.
+fn pinned(applications: &[Object]) -> Result<()> {
+    for application in applications {
+        let sources = application.object["spec"]["sources"].as_array();
+        for source in sources.context("it has sources")? {
+            let revision = source["targetRevision"].as_str().unwrap_or("");
+            let number = |part: &str| !part.is_empty() && part.bytes().all(|c| c.is_ascii_digit());
+            let parts: Vec<_> = revision.trim_start_matches('v').split('.').collect();
+            let version = parts.len() == 3 && parts.iter().all(|part| number(part));
+            let commit = revision.len() == 40 && revision.bytes().all(|c| c.is_ascii_hexdigit());
+            let fixed = match (source["chart"].is_string(), source["helm"].is_object()) {
+                (true, _) => version,
+                (false, true) => source["repoURL"] == "https://github.com/example/hello.git",
+                (false, false) => commit,
+            };
+            ensure!(
+                fixed,
+                "{} takes {} at {revision:?}, which can move",
+                name_of(&application.object),
+                source["repoURL"]
+            );
+        }
+    }
+    Ok(())
+}
+
+/// What, the text in the rendered Applications, and what it becomes.
+const UNPINNED: [(&str, &str, &str); 4] = [
+    ("a range of versions", "\"12.1.0\"", "\"12.*\""),
+    ("a chart without a version", "\"12.1.0\"", "\"\""),
+    (
+        "a tag of somebody else's repository",
+        "\"8bb74df00e56ec8f944d48c25e6c1c9c2f6848e3\"",
+        "\"v1.6.1\"",
+    ),
+    (
+        "objects from another repository",
+        "https://github.com/example/hello.git",
+        "https://github.com/somebody/hello.git",
+    ),
+];
+
+fn notices_unpinned(checker: &Checker, from: &str, to: &str) -> Result<(), Failed> {
+    let cluster = folder().join("clusters/dev.yaml");
+    let yaml = checker.render_chart(&folder(), &[cluster], &[ACCOUNT])?;
+    let broken = yaml.replace(from, to);
+    if broken == yaml {
+        return Err(format!("the Applications have no {from:?}").into());
+    }
+    match pinned(&checker.checked(&broken)?) {
+        Err(error) if error.to_string().ends_with("which can move") => Ok(()),
+        other => Err(format!("it says {other:?}").into()),
+    }
 }
 
 /// The clusters' files.
@@ -93,7 +166,7 @@ pub fn render(checker: &Checker, cluster: &Path, settings: &[&str]) -> Result<Re
     for application in &applications {
         let sources = application.object["spec"]["sources"].as_array();
         for source in sources.context("it has sources")? {
-            let Some(path) = source["path"].as_str() else {
+            let (Some(path), true) = (source["path"].as_str(), source["helm"].is_object()) else {
                 continue;
             };
             let values = tempfile::Builder::new().suffix(".json").tempfile()?;

@@ -13,6 +13,7 @@ mod clusters;
 mod traffic;
 mod diagrams;
 mod links;
+mod secrets;
 
 use std::env;
 
@@ -38,5 +39,6 @@ fn main() {
     trials.extend(traffic::trials(&checker));
     trials.extend(diagrams::trials());
     trials.extend(links::trials());
+    trials.extend(secrets::trials(&checker));
     libtest_mimic::run(&arguments, trials).exit();
 }
