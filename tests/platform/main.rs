@@ -13,6 +13,7 @@ mod clusters;
 mod traffic;
 mod diagrams;
 mod links;
+mod policies;
 mod secrets;
 
 use std::env;
@@ -39,6 +40,7 @@ fn main() {
     trials.extend(traffic::trials(&checker));
     trials.extend(diagrams::trials());
     trials.extend(links::trials());
+    trials.extend(policies::trials(&checker));
     trials.extend(secrets::trials(&checker));
     libtest_mimic::run(&arguments, trials).exit();
 }
