@@ -10,11 +10,11 @@ mod addons;
 )]
 mod checker;
 mod clusters;
-mod traffic;
 mod diagrams;
 mod links;
 mod policies;
 mod secrets;
+mod traffic;
 
 use std::env;
 
@@ -37,10 +37,10 @@ fn main() {
     let mut trials = Vec::new();
     trials.extend(addons::trials(&checker));
     trials.extend(clusters::trials(&checker));
-    trials.extend(traffic::trials(&checker));
     trials.extend(diagrams::trials());
     trials.extend(links::trials());
     trials.extend(policies::trials(&checker));
     trials.extend(secrets::trials(&checker));
+    trials.extend(traffic::trials(&checker));
     libtest_mimic::run(&arguments, trials).exit();
 }
