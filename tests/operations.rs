@@ -68,6 +68,48 @@ fn checks() -> Vec<Trial> {
                 [observed::RULES, "36 * 3600", "3600", "HelloBackupTooOld"],
                 [observed::RULES, "absent(up", "absnt(up", "unknown function"],
                 [
+                    observed::PLATFORM_RULES,
+                    "36 * 3600",
+                    "3600",
+                    "ClusterBackupTooOld",
+                ],
+                [
+                    observed::PLATFORM_RULES,
+                    "14 * 86400",
+                    "86400",
+                    "CertificateExpiresSoon",
+                ],
+                [
+                    observed::PLATFORM_RULES,
+                    r#"status="False""#,
+                    r#"status="True""#,
+                    "SecretNotSynced",
+                ],
+                [
+                    observed::PLATFORM_RULES,
+                    "max by (name)",
+                    "max by (name, sync_status)",
+                    "ApplicationNotAsInGit",
+                ],
+                [
+                    observed::PLATFORM_RULES,
+                    "offset 1h)) > 0",
+                    "offset 1h)) > 10000",
+                    "ClusterIsSilent",
+                ],
+                [
+                    observed::PLATFORM_RULES,
+                    "last_successful_upload_timestamp_seconds) > 0",
+                    "last_successful_upload_timestamp_seconds) >= 0",
+                    "MetricsNotStored",
+                ],
+                [
+                    observed::PLATFORM_RULES,
+                    "increase(loki",
+                    "sum by (pod, reason) (loki",
+                    "parse error",
+                ],
+                [
                     observed::RULES,
                     "severity: page",
                     "severty: page",
@@ -90,6 +132,12 @@ fn checks() -> Vec<Trial> {
                     "HelloBackupFailed\n        eval_time: 28h\n        exp_alerts: []",
                     "HelloBackupFailed\n        exp_alerts: [{}]",
                     "no case keeps HelloBackupFailed quiet",
+                ],
+                [
+                    "deploy/platform_alerts_test.yaml",
+                    "alertname: LogsAreLost",
+                    "alertname: ClusterIsSilent",
+                    "no case lets LogsAreLost fire",
                 ],
             ],
         ),
@@ -114,6 +162,12 @@ fn checks() -> Vec<Trial> {
                     "severity: ticket",
                     "severity: urgent",
                     "no severity",
+                ],
+                [
+                    observed::PLATFORM_RULES,
+                    "alert: LogsAreLost",
+                    "alert: LogsAreGone",
+                    "LogsAreGone",
                 ],
                 [
                     "docs/runbooks/HelloNoTargetUp.md",
@@ -151,6 +205,12 @@ fn checks() -> Vec<Trial> {
                     "kube_cronjob_made",
                     "kube_cronjob_made",
                 ],
+                [
+                    observed::PLATFORM_RULES,
+                    "cortex_distributor_received_samples_total",
+                    "cortex_distributor_samples_total",
+                    "cortex_distributor_samples_total",
+                ],
             ],
         ),
         (
@@ -159,8 +219,8 @@ fn checks() -> Vec<Trial> {
             &[
                 [
                     observed::ROUTES,
-                    r#"severity="page""#,
-                    r#"severity="paged""#,
+                    r#"severity=~"page|critical""#,
+                    r#"severity=~"paged|critical""#,
                     "\"page\" is misrouted",
                 ],
                 [
@@ -168,6 +228,18 @@ fn checks() -> Vec<Trial> {
                     r#"severity="ticket""#,
                     r#"severity="tick""#,
                     "\"ticket\" is misrouted",
+                ],
+                [
+                    observed::ROUTES,
+                    r#"severity=~"page|critical""#,
+                    r#"severity=~"page""#,
+                    "\"critical\" is misrouted",
+                ],
+                [
+                    observed::ROUTES,
+                    r#"cluster="dev""#,
+                    r#"cluster="canary""#,
+                    "dev is misrouted",
                 ],
                 [
                     observed::ROUTES,

@@ -14,8 +14,12 @@ use serde_json::Value;
 
 use crate::{root, tools};
 
-/// Prometheus's rules, below the tree.
+/// Prometheus's rules of the service, below the tree.
 pub const RULES: &str = "deploy/chart/files/alerts.yaml";
+
+/// Those of the platform.
+pub const PLATFORM_RULES: &str =
+    "deploy/platform/addons/kube-prometheus-stack/objects/files/alerts.yaml";
 
 /// Grafana's dashboard.
 pub const DASHBOARD: &str = "deploy/chart/files/dashboard.json";
@@ -32,20 +36,58 @@ pub const COMPOSE: &str = "compose.yaml";
 /// The folder of the runbooks.
 pub const RUNBOOKS: &str = "docs/runbooks";
 
-/// Severities, and the receiver of each. The last stands for all others.
-const RECEIVERS: [(&str, &str); 3] = [("page", "page"), ("ticket", "ticket"), ("", "slack")];
+/// What an alert of ours may have as its severity.
+const SEVERITIES: [&str; 2] = ["page", "ticket"];
+
+/// Labels of an alert, and who hears of it.
+const RECEIVERS: [(&str, &[&str], &str); 7] = [
+    ("severity \"page\"", &["severity=page"], "page"),
+    ("severity \"ticket\"", &["severity=ticket"], "ticket"),
+    // Those of kube-prometheus-stack's own alerts.
+    ("severity \"critical\"", &["severity=critical"], "page"),
+    ("severity \"warning\"", &["severity=warning"], "slack"),
+    ("severity \"none\"", &["severity=none"], "nobody"),
+    ("no severity", &[], "slack"),
+    ("dev", &["cluster=dev", "severity=page"], "slack"),
+];
 
 /// What Prometheus itself adds to each target's series.
 const TARGET_LABELS: [&str; 4] = ["job", "instance", "namespace", "pod"];
 
-/// What kube-state-metrics gives, of what is asked for: the names and labels of its
-/// documentation, docs/metrics/workload.
-const KUBE_STATE_METRICS: [(&str, &[&str]); 5] = [
+/// What others give, of what is asked for, with the labels of their documentation.
+const OTHERS: [(&str, &[&str]); 13] = [
+    // kube-state-metrics: docs/metrics/workload.
     ("kube_deployment_status_replicas_available", &["deployment"]),
     ("kube_cronjob_status_last_successful_time", &["cronjob"]),
     ("kube_cronjob_created", &["cronjob"]),
     ("kube_job_status_start_time", &["job_name"]),
     ("kube_job_status_failed", &["job_name", "reason"]),
+    // Where a metric has a label `namespace` of its own, Prometheus calls that `exported_namespace`.
+    (
+        "certmanager_certificate_expiration_timestamp_seconds",
+        &["exported_namespace", "name"],
+    ),
+    (
+        "externalsecret_status_condition",
+        &["exported_namespace", "name", "condition", "status"],
+    ),
+    ("velero_backup_last_successful_timestamp", &["schedule"]),
+    ("velero_backup_attempt_total", &["schedule"]),
+    (
+        "argocd_app_info",
+        &["name", "sync_status", "health_status"],
+    ),
+    // Mimir.
+    ("cortex_distributor_received_samples_total", &["user"]),
+    (
+        "cortex_ingester_shipper_last_successful_upload_timestamp_seconds",
+        &[],
+    ),
+    // Alloy.
+    (
+        "loki_write_dropped_entries_total",
+        &["host", "tenant", "reason"],
+    ),
 ];
 
 /// Metrics, and the labels of each.
@@ -58,10 +100,8 @@ type Metrics = BTreeMap<String, BTreeSet<String>>;
 /// What promtool says.
 pub fn rules(tree: &Path) -> Result<()> {
     let promtool = || tools::debian::program("promtool", "prometheus").map(Command::new);
-    run(
-        promtool()?.args(["check", "rules"]).arg(tree.join(RULES)),
-        "",
-    )?;
+    let files = [RULES, PLATFORM_RULES].map(|file| tree.join(file));
+    run(promtool()?.args(["check", "rules"]).args(files), "")?;
     run(
         promtool()?.args(["test", "rules"]).args(rule_tests(tree)?),
         "",
@@ -109,7 +149,7 @@ pub fn runbooks(tree: &Path) -> Result<()> {
     for (name, rule) in alerts(tree)? {
         let severity = text(&rule["labels"]["severity"]).unwrap_or_default();
         ensure!(
-            RECEIVERS.iter().any(|(known, _)| *known == severity) && !severity.is_empty(),
+            SEVERITIES.contains(&severity),
             "{name} has no severity that is routed"
         );
         for annotation in ["summary", "description"] {
@@ -139,7 +179,7 @@ pub fn runbooks(tree: &Path) -> Result<()> {
 }
 
 /// Every expression of the dashboard and the rules parses, and asks only for metrics that
-/// `exposition` (what `/metrics` answers), Prometheus, kube-state-metrics or a rule gives, by
+/// `exposition` (what `/metrics` answers), Prometheus, the platform's systems or a rule gives, by
 /// labels that these have.
 ///
 /// # Errors
@@ -148,7 +188,7 @@ pub fn runbooks(tree: &Path) -> Result<()> {
 pub fn expressions(tree: &Path, exposition: &str) -> Result<()> {
     let mut known = exposed(exposition);
     known.insert("up".to_owned(), target_labels());
-    for (name, labels) in KUBE_STATE_METRICS {
+    for (name, labels) in OTHERS {
         let labels = labels.iter().map(|label| (*label).to_owned());
         known.insert(name.to_owned(), labels.chain(target_labels()).collect());
     }
@@ -197,7 +237,7 @@ pub fn expressions(tree: &Path, exposition: &str) -> Result<()> {
     Ok(())
 }
 
-/// Alertmanager takes its configuration, and each severity goes to its receiver.
+/// Alertmanager takes its configuration, and each alert goes to its receiver.
 ///
 /// # Errors
 ///
@@ -206,16 +246,14 @@ pub fn routes(tree: &Path) -> Result<()> {
     let amtool = || tools::debian::program("amtool", "prometheus-alertmanager").map(Command::new);
     let config = tree.join(ROUTES);
     run(amtool()?.arg("check-config").arg(&config), "")?;
-    for (severity, receiver) in RECEIVERS {
+    for (what, labels, receiver) in RECEIVERS {
         let mut test = amtool()?;
         test.args(["config", "routes", "test", "--config.file"])
             .arg(&config)
             .arg(format!("--verify.receivers={receiver}"))
-            .arg("alertname=HelloStoreErrors");
-        if !severity.is_empty() {
-            test.arg(format!("severity={severity}"));
-        }
-        run(&mut test, "").with_context(|| format!("severity {severity:?} is misrouted"))?;
+            .arg("alertname=HelloStoreErrors")
+            .args(labels);
+        run(&mut test, "").with_context(|| format!("{what} is misrouted"))?;
     }
     Ok(())
 }
@@ -273,11 +311,15 @@ fn rule_tests(tree: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn all_rules(tree: &Path) -> Result<Vec<Value>> {
-    let rules = yaml(&tree.join(RULES))?;
-    Ok(list(&rules["groups"])
-        .iter()
-        .flat_map(|group| list(&group["rules"]).to_owned())
-        .collect())
+    let mut all = Vec::new();
+    for file in [RULES, PLATFORM_RULES] {
+        let rules = yaml(&tree.join(file))?;
+        let of_file = list(&rules["groups"])
+            .iter()
+            .flat_map(|group| list(&group["rules"]).to_owned());
+        all.extend(of_file);
+    }
+    Ok(all)
 }
 
 fn alerts(tree: &Path) -> Result<Vec<(String, Value)>> {
@@ -285,7 +327,7 @@ fn alerts(tree: &Path) -> Result<Vec<(String, Value)>> {
         .into_iter()
         .filter_map(|rule| Some((rule["alert"].as_str()?.to_owned(), rule)))
         .collect();
-    ensure!(!alerts.is_empty(), "{RULES} has no alert");
+    ensure!(!alerts.is_empty(), "no rule is an alert");
     Ok(alerts)
 }
 
