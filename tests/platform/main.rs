@@ -15,6 +15,7 @@ mod links;
 mod policies;
 mod secrets;
 mod traffic;
+mod observability;
 
 use std::env;
 
@@ -42,5 +43,6 @@ fn main() {
     trials.extend(policies::trials(&checker));
     trials.extend(secrets::trials(&checker));
     trials.extend(traffic::trials(&checker));
+    trials.extend(observability::trials(&checker));
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -73,10 +73,7 @@ const OTHERS: [(&str, &[&str]); 13] = [
     ),
     ("velero_backup_last_successful_timestamp", &["schedule"]),
     ("velero_backup_attempt_total", &["schedule"]),
-    (
-        "argocd_app_info",
-        &["name", "sync_status", "health_status"],
-    ),
+    ("argocd_app_info", &["name", "sync_status", "health_status"]),
     // Mimir.
     ("cortex_distributor_received_samples_total", &["user"]),
     (

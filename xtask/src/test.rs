@@ -83,12 +83,14 @@ impl Choice {
 }
 
 /// The programs of Debian's that the parts ask for, and their packages.
-const PROGRAMS: [(&str, &str); 7] = [
+const PROGRAMS: [(&str, &str); 9] = [
     ("amtool", "prometheus-alertmanager"),
     ("chromium", "chromium"),
     ("curl", "curl"),
     ("haproxy", "haproxy"),
     ("lua5.1", "lua5.1"),
+    ("nginx", "nginx"),
+    ("openssl", "openssl"),
     ("prometheus", "prometheus"),
     ("promtool", "prometheus"),
 ];
