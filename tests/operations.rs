@@ -170,6 +170,12 @@ fn checks() -> Vec<Trial> {
                     "LogsAreGone",
                 ],
                 [
+                    observed::PLATFORM_RULES,
+                    "alert: LogsAreLost",
+                    "record: logs:are:lost",
+                    "LogsAreLost.md is of no alert",
+                ],
+                [
                     "docs/runbooks/HelloNoTargetUp.md",
                     "```sh",
                     "Think first.\n\n```sh",
