@@ -94,24 +94,8 @@ fn all_values() -> Vec<Vec<PathBuf>> {
         .into_iter()
         .map(|example| vec![example])
         .collect();
-    let clusters = yaml_files(&deploy.join("argocd/clusters"));
-    for cluster in &clusters {
-        // `production.yaml` is what `production-eu-central-1.yaml` and its like have in common.
-        let stem = |file: &Path| file.file_stem().unwrap_or_default().display().to_string();
-        let below = |stage: &Path, file: &Path| stem(file).starts_with(&(stem(stage) + "-"));
-        if clusters.iter().any(|file| below(cluster, file)) {
-            continue;
-        }
-        let stage = clusters.iter().find(|stage| below(stage, cluster));
-        let release = deploy.join("argocd/release.yaml");
-        all.push(
-            [Some(&release), stage, Some(cluster)]
-                .into_iter()
-                .flatten()
-                .cloned()
-                .collect(),
-        );
-    }
+    let clusters = xtask::manifests::service_values().expect("a folder of the project");
+    all.extend(clusters.into_values());
     assert!(all.len() > 10, "the examples are gone");
     all
 }

@@ -12,10 +12,10 @@ mod checker;
 mod clusters;
 mod diagrams;
 mod links;
+mod observability;
 mod policies;
 mod secrets;
 mod traffic;
-mod observability;
 
 use std::env;
 
@@ -40,9 +40,9 @@ fn main() {
     trials.extend(clusters::trials(&checker));
     trials.extend(diagrams::trials());
     trials.extend(links::trials());
+    trials.extend(observability::trials(&checker));
     trials.extend(policies::trials(&checker));
     trials.extend(secrets::trials(&checker));
     trials.extend(traffic::trials(&checker));
-    trials.extend(observability::trials(&checker));
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -355,12 +355,10 @@ fn by_digest(policy: &Value, with_postgres: bool) -> Result<()> {
 /// The pods of deploy/chart, with the values of each cluster: images-by-digest lets them in, and
 /// images-signed looks at the service.
 fn lets_in_the_service(checker: &Checker, policies: &[Value]) -> Result<()> {
-    let argocd = xtask::root().join("deploy/argocd");
     let (digests, signatures) = (digests(policies)?, signatures(policies)?);
     let covered = references(&signatures)?;
     let mut seen = 0;
-    for cluster in fs::read_dir(argocd.join("clusters"))? {
-        let values = [argocd.join("release.yaml"), cluster?.path()];
+    for values in xtask::manifests::service_values()?.into_values() {
         for object in checker.objects(&values, &[])? {
             let object = object.object;
             let pod = match object["kind"].as_str() {

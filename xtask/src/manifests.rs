@@ -1,6 +1,8 @@
 //! `cargo xtask manifests`: the chart and the manifests of deploy/, rendered and validated.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -52,6 +54,41 @@ pub fn manifests(options: &Options) -> Result<()> {
 pub fn schemas() -> Option<PathBuf> {
     let named = std::env::var_os(SCHEMAS_VARIABLE).map(PathBuf::from);
     named.or_else(|| root().join(SCHEMAS).canonicalize().ok())
+}
+
+/// The values of the service in each cluster that it is delivered to, in the order in which Argo CD
+/// reads them (deploy/argocd/applicationset.yaml), by the cluster's name.
+///
+/// # Errors
+///
+/// Those of the file system.
+pub fn service_values() -> Result<BTreeMap<String, Vec<PathBuf>>> {
+    let argocd = root().join("deploy/argocd");
+    let mut files = BTreeMap::new();
+    for file in fs::read_dir(argocd.join("clusters"))? {
+        let file = file?.path();
+        let name = file.file_stem().unwrap_or_default().to_string_lossy();
+        files.insert(name.into_owned(), file);
+    }
+    // `production.yaml` is what `production-eu-central-1.yaml` and its like have in common.
+    let stage_of = |name: &str| name.split('-').next().unwrap_or_default().to_owned();
+    let stages: BTreeSet<String> = (files.keys())
+        .filter(|name| name.contains('-'))
+        .map(|name| stage_of(name))
+        .collect();
+    let clusters = files.iter().filter(|(name, _)| !stages.contains(*name));
+    Ok(clusters
+        .map(|(name, file)| {
+            let mut values = vec![argocd.join("release.yaml")];
+            values.extend(
+                stages
+                    .get(&stage_of(name))
+                    .map(|stage| files[stage].clone()),
+            );
+            values.push(file.clone());
+            (name.clone(), values)
+        })
+        .collect())
 }
 
 /// What runs the checks.
