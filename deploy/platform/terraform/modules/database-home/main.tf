@@ -1,0 +1,110 @@
+# What an RDS for PostgreSQL instance needs around it in its region: the same for the one that
+# writes and for its replica.
+
+locals {
+  # Spin keeps up to 64 connections a pod (docs/postgres.md). The rest is for the migrations, the
+  # backup, a person, and what RDS keeps for itself.
+  max_connections = var.pods * 64 + 50
+
+  dynamic = {
+    "rds.force_ssl"            = "1"
+    "ssl_min_protocol_version" = "TLSv1.2"
+    "password_encryption"      = "scram-sha-256"
+
+    # Usernames and dates of birth are personal data, and none of it is for a log: no statement,
+    # no parameter, and no DETAIL, which would quote the row at fault. Who connects, waits or is
+    # slow to be cleaned is enough to find a fault.
+    "log_statement"                     = "none"
+    "log_min_duration_statement"        = "-1"
+    "log_min_error_statement"           = "panic"
+    "log_error_verbosity"               = "terse"
+    "log_parameter_max_length"          = "0"
+    "log_parameter_max_length_on_error" = "0"
+    "log_connections"                   = "1"
+    "log_disconnections"                = "1"
+    "log_lock_waits"                    = "1"
+    "log_temp_files"                    = "0"
+    "log_autovacuum_min_duration"       = "1000"
+  }
+  static = {
+    "max_connections"                   = tostring(local.max_connections)
+    "rds.accepted_password_auth_method" = "scram"
+  }
+}
+
+resource "aws_db_subnet_group" "this" {
+  name        = var.identifier
+  description = "hello: databases"
+  subnet_ids  = var.network.subnet_ids
+}
+
+# Without an egress rule: it answers, and asks nobody.
+resource "aws_security_group" "this" {
+  #checkov:skip=CKV2_AWS_5:the modules database and database-replica attach it
+  name        = "${var.identifier}-postgres"
+  description = "Postgres, for pods"
+  vpc_id      = var.network.vpc_id
+  tags        = { Name = "${var.identifier}-postgres" }
+}
+
+resource "aws_vpc_security_group_ingress_rule" "clients" {
+  for_each          = toset(var.clients)
+  security_group_id = aws_security_group.this.id
+  description       = "Postgres from pods in ${each.key}"
+  cidr_ipv4         = each.key
+  ip_protocol       = "tcp"
+  from_port         = 5432
+  to_port           = 5432
+}
+
+resource "aws_db_parameter_group" "this" {
+  #checkov:skip=CKV2_AWS_30:a log of statements would be one of personal data
+  name        = "${var.identifier}-postgres17"
+  family      = "postgres17"
+  description = "TLS alone, and no personal data in logs"
+
+  dynamic "parameter" {
+    for_each = local.dynamic
+
+    content {
+      name  = parameter.key
+      value = parameter.value
+    }
+  }
+
+  dynamic "parameter" {
+    for_each = local.static
+
+    content {
+      name         = parameter.key
+      value        = parameter.value
+      apply_method = "pending-reboot"
+    }
+  }
+}
+
+# RDS would make them by itself, without a key and for ever.
+resource "aws_cloudwatch_log_group" "this" {
+  #checkov:skip=CKV_AWS_338:names of who connected are not needed for a year
+  for_each          = toset(["postgresql", "upgrade"])
+  name              = "/aws/rds/instance/${var.identifier}/${each.key}"
+  retention_in_days = 90
+  kms_key_id        = var.logs_key_arn
+}
+
+resource "aws_iam_role" "monitoring" {
+  name = "${var.identifier}-monitoring-${var.region}"
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = { Service = "monitoring.rds.amazonaws.com" }
+      Action    = "sts:AssumeRole"
+    }]
+  })
+}
+
+resource "aws_iam_role_policy_attachment" "monitoring" {
+  role       = aws_iam_role.monitoring.name
+  policy_arn = "arn:aws:iam::aws:policy/service-role/AmazonRDSEnhancedMonitoringRole"
+}

@@ -1,0 +1,10 @@
+terraform {
+  required_version = ">= 1.11.4, < 2.0.0"
+
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = "= 6.25.0"
+    }
+  }
+}

@@ -1,0 +1,12 @@
+terraform {
+  required_version = ">= 1.11.4, < 2.0.0"
+
+  required_providers {
+    aws = {
+      source  = "hashicorp/aws"
+      version = "= 6.25.0"
+      # The account and region of the other network.
+      configuration_aliases = [aws.accepter]
+    }
+  }
+}
