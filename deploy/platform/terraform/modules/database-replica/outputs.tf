@@ -1,4 +1,4 @@
 output "address" {
   description = "Name that pods connect to after a promotion: `postgres.host` of the clusters' values."
-  value       = aws_db_instance.this.address
+  value       = module.postgres.address
 }

@@ -31,11 +31,6 @@ variable "storage_most" {
 variable "backup_days" {
   description = "Days to any moment of which the replica can be restored, before it is promoted and after."
   type        = number
-
-  validation {
-    condition     = var.backup_days >= 7 && var.backup_days <= 35
-    error_message = "backup_days is from 7 to RDS's most, 35."
-  }
 }
 
 variable "network" {

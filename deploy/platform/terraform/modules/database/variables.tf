@@ -35,7 +35,7 @@ variable "owner" {
 }
 
 variable "owner_secret" {
-  description = "Entry in Secrets Manager with the owner's `password`. Null leaves the password as it is, which is what an instance that was restored from a snapshot wants."
+  description = "Entry in Secrets Manager with the owner's `password`. A person has to have written it before."
   type        = string
   default     = "hello/database-owner"
 }
@@ -49,11 +49,6 @@ variable "owner_password_version" {
 variable "backup_days" {
   description = "Days to any moment of which the database can be restored."
   type        = number
-
-  validation {
-    condition     = var.backup_days >= 7 && var.backup_days <= 35
-    error_message = "backup_days is from 7 to RDS's most, 35."
-  }
 }
 
 variable "network" {

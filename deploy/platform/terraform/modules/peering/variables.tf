@@ -43,3 +43,8 @@ variable "accepter_region" {
   description = "AWS region of the network that is asked."
   type        = string
 }
+
+variable "accepter_role_arn" {
+  description = "Role of Terraform in that account."
+  type        = string
+}

@@ -5,8 +5,6 @@ terraform {
     aws = {
       source  = "hashicorp/aws"
       version = "= 6.25.0"
-      # The account and region of the other network.
-      configuration_aliases = [aws.accepter]
     }
   }
 }

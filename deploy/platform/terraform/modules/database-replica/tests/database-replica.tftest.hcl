@@ -1,6 +1,4 @@
-mock_provider "aws" {
-  override_during = plan
-}
+mock_provider "aws" {}
 
 variables {
   identifier     = "hello-replica"
@@ -16,17 +14,26 @@ variables {
   logs_key_arn   = "arn:aws:kms:eu-west-1:000000000000:key/logs"
 }
 
-run "it_can_become_the_one_that_writes" {
+run "it_takes_what_a_replica_takes" {
   command = plan
 
-  assert {
-    condition     = aws_db_instance.this.multi_az && aws_db_instance.this.deletion_protection && aws_db_instance.this.backup_retention_period == 35
-    error_message = "After a promotion it would lack a second zone, protection, or backups."
+  module {
+    source = "../postgres"
+  }
+
+  variables {
+    storage            = { most = 500 }
+    maintenance_window = "thu:02:30-thu:03:30"
   }
 
   assert {
-    condition     = aws_db_instance.this.storage_encrypted && aws_db_instance.this.kms_key_id == "arn:aws:kms:eu-west-1:000000000000:key/database"
-    error_message = "It is not encrypted with its own region's key."
+    condition     = aws_db_instance.this.replicate_source_db == "arn:aws:rds:eu-central-1:000000000000:db:hello"
+    error_message = "It is no replica."
+  }
+
+  assert {
+    condition     = aws_db_instance.this.password_wo_version == null
+    error_message = "It is given a password, which it has from its source."
   }
 }
 

@@ -5,9 +5,10 @@ mock_provider "aws" {
 }
 
 variables {
-  name             = "one-other"
-  accepter_account = "000000000000"
-  accepter_region  = "eu-central-1"
+  name              = "one-other"
+  accepter_account  = "000000000000"
+  accepter_region   = "eu-central-1"
+  accepter_role_arn = "arn:aws:iam::000000000000:role/hello-terraform"
 
   requester = {
     vpc_id                  = "vpc-one"

@@ -1,7 +1,9 @@
-# What an RDS for PostgreSQL instance needs around it in its region: the same for the one that
-# writes and for its replica.
+# An RDS for PostgreSQL instance with what it needs around it. The one that writes and its replica
+# are the same but for where their data comes from: either may become the other.
 
 locals {
+  writes = var.source_arn == null
+
   # Spin keeps up to 64 connections a pod (docs/postgres.md). The rest is for the migrations, the
   # backup, a person, and what RDS keeps for itself.
   max_connections = var.pods * 64 + 50
@@ -40,7 +42,6 @@ resource "aws_db_subnet_group" "this" {
 
 # Without an egress rule: it answers, and asks nobody.
 resource "aws_security_group" "this" {
-  #checkov:skip=CKV2_AWS_5:the modules database and database-replica attach it
   name        = "${var.identifier}-postgres"
   description = "Postgres, for pods"
   vpc_id      = var.network.vpc_id
@@ -107,4 +108,63 @@ resource "aws_iam_role" "monitoring" {
 resource "aws_iam_role_policy_attachment" "monitoring" {
   role       = aws_iam_role.monitoring.name
   policy_arn = "arn:aws:iam::aws:policy/service-role/AmazonRDSEnhancedMonitoringRole"
+}
+
+resource "aws_db_instance" "this" {
+  #checkov:skip=CKV_AWS_161:Spin's Postgres client signs in by password
+  #checkov:skip=CKV_AWS_226:the version is pinned; an upgrade is a commit, in the canary first
+  identifier          = var.identifier
+  replicate_source_db = var.source_arn
+  instance_class      = var.instance_class
+  multi_az            = true
+
+  # A replica has all of these from its source.
+  engine              = local.writes ? "postgres" : null
+  engine_version      = local.writes ? var.engine_version : null
+  db_name             = local.writes ? "hello" : null
+  username            = local.writes ? var.owner : null
+  password_wo         = local.writes ? var.owner_password : null
+  password_wo_version = local.writes ? var.owner_password_version : null
+  allocated_storage   = local.writes ? var.storage.first : null
+
+  auto_minor_version_upgrade  = false
+  allow_major_version_upgrade = false
+  apply_immediately           = false
+
+  storage_type          = "gp3"
+  max_allocated_storage = var.storage.most
+  storage_encrypted     = true
+  kms_key_id            = var.key_arn
+
+  port                   = 5432
+  publicly_accessible    = false
+  db_subnet_group_name   = aws_db_subnet_group.this.name
+  vpc_security_group_ids = [aws_security_group.this.id]
+  parameter_group_name   = aws_db_parameter_group.this.name
+  ca_cert_identifier     = "rds-ca-rsa2048-g1"
+
+  # A replica's own, so that it can be restored in its region before it is promoted and after.
+  backup_retention_period   = var.backup_days
+  backup_window             = "01:00-02:00"
+  maintenance_window        = var.maintenance_window
+  copy_tags_to_snapshot     = true
+  delete_automated_backups  = false
+  deletion_protection       = true
+  skip_final_snapshot       = false
+  final_snapshot_identifier = "${var.identifier}-final"
+
+  # Statements are shown with $1 for what the service puts in.
+  performance_insights_enabled          = true
+  performance_insights_kms_key_id       = var.key_arn
+  performance_insights_retention_period = 7
+  monitoring_interval                   = 60
+  monitoring_role_arn                   = aws_iam_role.monitoring.arn
+  enabled_cloudwatch_logs_exports       = keys(aws_cloudwatch_log_group.this)
+
+  depends_on = [aws_iam_role_policy_attachment.monitoring]
+
+  lifecycle {
+    # A promotion, in the middle of a failover, leaves no source. The next plan must not want it back.
+    ignore_changes = [replicate_source_db]
+  }
 }

@@ -1,4 +1,5 @@
 terraform {
+  # 1.11 has write-only arguments: the password stays out of the state.
   required_version = ">= 1.11.4, < 2.0.0"
 
   required_providers {
