@@ -1,4 +1,5 @@
-# Deletions are not replicated: who empties one bucket has not emptied the other.
+# A deletion is copied as the marker that it is, and can be taken back here as there. To delete a
+# version for good is never copied: who empties one bucket has not emptied the other.
 resource "aws_s3_bucket_replication_configuration" "this" {
   count  = var.replica == null ? 0 : 1
   bucket = aws_s3_bucket.this.id
@@ -12,7 +13,7 @@ resource "aws_s3_bucket_replication_configuration" "this" {
     filter {}
 
     delete_marker_replication {
-      status = "Disabled"
+      status = "Enabled"
     }
 
     source_selection_criteria {
@@ -74,7 +75,7 @@ resource "aws_iam_role_policy" "replication" {
       {
         Sid      = "Copies"
         Effect   = "Allow"
-        Action   = ["s3:ReplicateObject", "s3:ReplicateTags"]
+        Action   = ["s3:ReplicateDelete", "s3:ReplicateObject", "s3:ReplicateTags"]
         Resource = "${var.replica.bucket_arn}/*"
       },
       {

@@ -9,7 +9,6 @@ locals {
   max_connections = var.pods * 64 + 50
 
   dynamic = {
-    "rds.force_ssl"            = "1"
     "ssl_min_protocol_version" = "TLSv1.2"
     "password_encryption"      = "scram-sha-256"
 
@@ -63,6 +62,11 @@ resource "aws_db_parameter_group" "this" {
   name        = "${var.identifier}-postgres17"
   family      = "postgres17"
   description = "TLS alone, and no personal data in logs"
+
+  parameter {
+    name  = "rds.force_ssl"
+    value = "1"
+  }
 
   dynamic "parameter" {
     for_each = local.dynamic

@@ -53,8 +53,8 @@ run "versions_are_kept_and_locked" {
   }
 
   assert {
-    condition     = one(aws_s3_bucket_replication_configuration.this[0].rule[0].delete_marker_replication).status == "Disabled"
-    error_message = "A deletion reaches the copy."
+    condition     = aws_s3_bucket_replication_configuration.this[0].rule[0].destination[0].encryption_configuration[0].replica_kms_key_id == "arn:aws:kms:eu-west-1:000000000000:key/backups"
+    error_message = "The copies are not encrypted with the key that is beside them."
   }
 }
 

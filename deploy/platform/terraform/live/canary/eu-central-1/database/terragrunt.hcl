@@ -1,0 +1,56 @@
+include "root" {
+  path   = find_in_parent_folders("root.hcl")
+  expose = true
+}
+
+terraform {
+  source = "../../../../modules//database"
+}
+
+dependency "network" {
+  config_path = "../network"
+
+  mock_outputs_allowed_terraform_commands = ["validate"]
+  mock_outputs = {
+    vpc_id              = "vpc-mock"
+    database_subnet_ids = ["subnet-mock"]
+    private_cidr_blocks = ["10.0.0.0/19"]
+  }
+}
+
+dependency "keys" {
+  config_path = "../keys"
+
+  mock_outputs_allowed_terraform_commands = ["validate"]
+  mock_outputs = {
+    arns = { database = "arn:aws:kms:eu-central-1:000000000000:key/mock", logs = "arn:aws:kms:eu-central-1:000000000000:key/mock" }
+  }
+}
+
+dependency "secrets" {
+  config_path = "../secrets"
+
+  mock_outputs_allowed_terraform_commands = ["validate"]
+  mock_outputs = {
+    arns = { "hello/database-owner" = "arn:aws:secretsmanager:eu-central-1:000000000000:secret:mock" }
+  }
+}
+
+inputs = {
+  identifier     = "hello-canary"
+  region         = include.root.locals.place.region
+  engine_version = "17.7"
+  instance_class = "db.r7g.large"
+  storage        = { first = 20, most = 100 }
+  backup_days    = 7
+  owner_secret   = dependency.secrets.outputs.arns["hello/database-owner"]
+  network = {
+    vpc_id     = dependency.network.outputs.vpc_id
+    subnet_ids = dependency.network.outputs.database_subnet_ids
+  }
+  clients = dependency.network.outputs.private_cidr_blocks
+  # 6 pods a version, and two versions at a swap.
+  pods         = 12
+  key_arn      = dependency.keys.outputs.arns.database
+  logs_key_arn = dependency.keys.outputs.arns.logs
+}

@@ -1,0 +1,4 @@
+locals {
+  name = "canary"
+  zone = "canary.example.com"
+}

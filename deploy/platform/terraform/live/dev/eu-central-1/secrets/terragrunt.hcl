@@ -1,0 +1,34 @@
+include "root" {
+  path   = find_in_parent_folders("root.hcl")
+  expose = true
+}
+
+terraform {
+  source = "../../../../modules//secrets"
+}
+
+dependency "keys" {
+  config_path = "../keys"
+
+  mock_outputs_allowed_terraform_commands = ["validate"]
+  mock_outputs = {
+    arns = { secrets = "arn:aws:kms:eu-central-1:000000000000:key/mock" }
+  }
+}
+
+inputs = {
+  account = include.root.locals.account
+  key_arn = dependency.keys.outputs.arns.secrets
+  names = [
+    "hello/database",
+    "hello/database-owner",
+    "platform/alertmanager",
+    "platform/datadog",
+    "platform/elasticsearch",
+    "platform/influxdb",
+    "platform/kuma-zone-token",
+  ]
+  readers = [
+    "${include.root.locals.place.cluster}-external-secrets",
+  ]
+}

@@ -1,0 +1,4 @@
+locals {
+  name = "dev"
+  zone = "dev.example.com"
+}

@@ -1,0 +1,14 @@
+include "root" {
+  path   = find_in_parent_folders("root.hcl")
+  expose = true
+}
+
+terraform {
+  source = "../../../../modules//cluster-roles"
+}
+
+inputs = {
+  cluster = include.root.locals.place.cluster
+  account = include.root.locals.account
+  region  = include.root.locals.place.region
+}

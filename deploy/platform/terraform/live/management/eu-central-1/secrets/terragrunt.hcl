@@ -1,0 +1,32 @@
+include "root" {
+  path   = find_in_parent_folders("root.hcl")
+  expose = true
+}
+
+terraform {
+  source = "../../../../modules//secrets"
+}
+
+dependency "keys" {
+  config_path = "../keys"
+
+  mock_outputs_allowed_terraform_commands = ["validate"]
+  mock_outputs = {
+    arns = { secrets = "arn:aws:kms:eu-central-1:000000000000:key/mock" }
+  }
+}
+
+inputs = {
+  account = include.root.locals.account
+  key_arn = dependency.keys.outputs.arns.secrets
+  names = [
+    "platform/alertmanager",
+    "platform/datadog",
+    "platform/elasticsearch",
+    "platform/grafana",
+    "platform/influxdb",
+  ]
+  readers = [
+    "${include.root.locals.place.cluster}-external-secrets",
+  ]
+}

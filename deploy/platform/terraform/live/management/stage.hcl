@@ -1,0 +1,4 @@
+locals {
+  name = "management"
+  zone = "platform.example.com"
+}

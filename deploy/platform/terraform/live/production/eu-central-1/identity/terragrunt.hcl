@@ -1,0 +1,71 @@
+# After the cluster: its OIDC provider vouches for the roles.
+
+include "root" {
+  path   = find_in_parent_folders("root.hcl")
+  expose = true
+}
+
+terraform {
+  source = "../../../../modules//identity"
+}
+
+dependency "dns" {
+  config_path = "../../global/dns"
+
+  mock_outputs_allowed_terraform_commands = ["validate"]
+  mock_outputs = {
+    zone_id = "ZMOCK"
+  }
+}
+
+dependency "keys" {
+  config_path = "../keys"
+
+  mock_outputs_allowed_terraform_commands = ["validate"]
+  mock_outputs = {
+    arns = { secrets = "arn:aws:kms:eu-central-1:000000000000:key/mock", volumes = "arn:aws:kms:eu-central-1:000000000000:key/mock" }
+  }
+}
+
+dependency "backups" {
+  config_path = "../backups"
+
+  mock_outputs_allowed_terraform_commands = ["validate"]
+  mock_outputs = {
+    name    = "mock-backups"
+    region  = "eu-central-1"
+    key_arn = "arn:aws:kms:eu-central-1:000000000000:key/mock"
+  }
+}
+
+inputs = {
+  cluster = include.root.locals.place.cluster
+  account = include.root.locals.account
+  region  = include.root.locals.place.region
+  components = [
+    "aws-load-balancer-controller",
+    "cert-manager",
+    "cluster-autoscaler",
+    "ebs-csi",
+    "external-dns",
+    "external-secrets",
+    "hello-backup",
+    "velero",
+  ]
+  zone = {
+    name     = include.root.locals.stage.zone
+    id       = dependency.dns.outputs.zone_id
+    reserved = ["hello.${include.root.locals.stage.zone}"]
+  }
+  keys = {
+    secrets = dependency.keys.outputs.arns.secrets
+    volumes = dependency.keys.outputs.arns.volumes
+  }
+  buckets = {
+    backups = {
+      name    = dependency.backups.outputs.name
+      region  = dependency.backups.outputs.region
+      key_arn = dependency.backups.outputs.key_arn
+    }
+  }
+}

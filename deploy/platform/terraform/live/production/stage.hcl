@@ -1,0 +1,4 @@
+locals {
+  name = "production"
+  zone = "example.com"
+}
