@@ -22,8 +22,9 @@ run "it_takes_what_a_replica_takes" {
   }
 
   variables {
-    storage            = { most = 500 }
-    maintenance_window = "thu:02:30-thu:03:30"
+    storage                = { most = 500 }
+    maintenance_window     = "thu:02:30-thu:03:30"
+    owner_password_version = 1
   }
 
   assert {
