@@ -24,7 +24,6 @@ resource "aws_s3_bucket_replication_configuration" "this" {
 
     destination {
       bucket        = var.replica.bucket_arn
-      account       = var.account
       storage_class = "STANDARD_IA"
 
       encryption_configuration {

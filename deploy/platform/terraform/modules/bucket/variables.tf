@@ -4,7 +4,7 @@ variable "name" {
 }
 
 variable "account" {
-  description = "AWS account, whose buckets alone this one is replicated to."
+  description = "AWS account, in whose name alone S3 may copy."
   type        = string
 }
 

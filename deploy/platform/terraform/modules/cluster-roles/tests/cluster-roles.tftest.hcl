@@ -4,14 +4,14 @@ variables {
   cluster            = "dev"
   region             = "eu-central-1"
   account            = "000000000000"
-  management_account = "000000000001"
+  management_account = "000000000000"
 }
 
 run "one_role_of_management_visits" {
   command = plan
 
   assert {
-    condition     = { for name, role in aws_iam_role.visitor : role.name => jsondecode(role.assume_role_policy).Statement[0].Condition.ArnEquals["aws:PrincipalArn"] } == { dev-argocd = "arn:aws:iam::000000000001:role/management-argocd", dev-capa = "arn:aws:iam::000000000001:role/management-capa" }
+    condition     = { for name, role in aws_iam_role.visitor : role.name => jsondecode(role.assume_role_policy).Statement[0].Condition.ArnEquals["aws:PrincipalArn"] } == { dev-argocd = "arn:aws:iam::000000000000:role/management-argocd", dev-capa = "arn:aws:iam::000000000000:role/management-capa" }
     error_message = "Another role of the management account than the one meant can work on the cluster."
   }
 

@@ -84,7 +84,7 @@ run "management_visits_the_clusters_that_are_named" {
   variables {
     cluster    = "management"
     components = ["argocd", "capa", "loki", "mimir"]
-    visited    = { dev = "000000000001" }
+    visited    = { dev = "000000000000" }
     buckets = {
       logs    = { name = "example-management-hello-logs", region = "eu-central-1", key_arn = "arn:aws:kms:eu-central-1:000000000000:key/storage" }
       metrics = { name = "example-management-hello-metrics", region = "eu-central-1", key_arn = "arn:aws:kms:eu-central-1:000000000000:key/storage" }
@@ -94,7 +94,7 @@ run "management_visits_the_clusters_that_are_named" {
   assert {
     condition = { for role in ["argocd", "capa"] : role => flatten([for statement in jsondecode(output.policies["management-${role}"]).Statement :
       statement.Resource if statement.Action == "sts:AssumeRole"
-    ]) } == { argocd = ["arn:aws:iam::000000000001:role/dev-argocd"], capa = ["arn:aws:iam::000000000001:role/dev-capa"] }
+    ]) } == { argocd = ["arn:aws:iam::000000000000:role/dev-argocd"], capa = ["arn:aws:iam::000000000000:role/dev-capa"] }
     error_message = "Argo CD or Cluster API may have other roles than those made for them."
   }
 

@@ -12,8 +12,8 @@ dependency "network" {
 
   mock_outputs_allowed_terraform_commands = ["validate"]
   mock_outputs = {
-    vpc_id              = "vpc-mock"
-    database_subnet_ids = ["subnet-mock"]
+    vpc_id              = "mock"
+    database_subnet_ids = ["mock"]
     private_cidr_blocks = ["10.0.0.0/19"]
   }
 }
@@ -23,7 +23,7 @@ dependency "keys" {
 
   mock_outputs_allowed_terraform_commands = ["validate"]
   mock_outputs = {
-    arns = { database = "arn:aws:kms:eu-central-1:000000000000:key/mock", logs = "arn:aws:kms:eu-central-1:000000000000:key/mock" }
+    arns = { database = "mock", logs = "mock" }
   }
 }
 
@@ -32,7 +32,7 @@ dependency "secrets" {
 
   mock_outputs_allowed_terraform_commands = ["validate"]
   mock_outputs = {
-    arns = { "hello/database-owner" = "arn:aws:secretsmanager:eu-central-1:000000000000:secret:mock" }
+    arns = { "hello/database-owner" = "mock" }
   }
 }
 

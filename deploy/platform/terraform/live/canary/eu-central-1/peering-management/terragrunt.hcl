@@ -12,9 +12,9 @@ dependency "network" {
 
   mock_outputs_allowed_terraform_commands = ["validate"]
   mock_outputs = {
-    vpc_id                  = "vpc-mock"
+    vpc_id                  = "mock"
     private_cidr_blocks     = ["10.0.0.0/19"]
-    private_route_table_ids = { mock = "rtb-mock" }
+    private_route_table_ids = { mock = "mock" }
   }
 }
 
@@ -23,9 +23,9 @@ dependency "management" {
 
   mock_outputs_allowed_terraform_commands = ["validate"]
   mock_outputs = {
-    vpc_id                  = "vpc-mock"
+    vpc_id                  = "mock"
     private_cidr_blocks     = ["10.0.0.0/19"]
-    private_route_table_ids = { mock = "rtb-mock" }
+    private_route_table_ids = { mock = "mock" }
   }
 }
 

@@ -12,7 +12,7 @@ dependency "keys" {
 
   mock_outputs_allowed_terraform_commands = ["validate"]
   mock_outputs = {
-    arns = { storage = "arn:aws:kms:eu-central-1:000000000000:key/mock" }
+    arns = { storage = "mock" }
   }
 }
 

@@ -12,7 +12,7 @@ dependency "keys" {
 
   mock_outputs_allowed_terraform_commands = ["validate"]
   mock_outputs = {
-    arns = { backups = "arn:aws:kms:eu-central-1:000000000000:key/mock" }
+    arns = { backups = "mock" }
   }
 }
 
@@ -21,9 +21,9 @@ dependency "copies" {
 
   mock_outputs_allowed_terraform_commands = ["validate"]
   mock_outputs = {
-    arn     = "arn:aws:s3:::mock"
+    arn     = "mock"
     region  = "eu-west-1"
-    key_arn = "arn:aws:kms:eu-west-1:000000000000:key/mock"
+    key_arn = "mock"
   }
 }
 

@@ -14,7 +14,7 @@ dependency "dns" {
 
   mock_outputs_allowed_terraform_commands = ["validate"]
   mock_outputs = {
-    zone_id = "ZMOCK"
+    zone_id = "mock"
   }
 }
 
@@ -23,7 +23,7 @@ dependency "keys" {
 
   mock_outputs_allowed_terraform_commands = ["validate"]
   mock_outputs = {
-    arns = { secrets = "arn:aws:kms:eu-central-1:000000000000:key/mock", volumes = "arn:aws:kms:eu-central-1:000000000000:key/mock" }
+    arns = { secrets = "mock", volumes = "mock" }
   }
 }
 
@@ -32,9 +32,9 @@ dependency "backups" {
 
   mock_outputs_allowed_terraform_commands = ["validate"]
   mock_outputs = {
-    name    = "mock-backups"
+    name    = "mock"
     region  = "eu-central-1"
-    key_arn = "arn:aws:kms:eu-central-1:000000000000:key/mock"
+    key_arn = "mock"
   }
 }
 

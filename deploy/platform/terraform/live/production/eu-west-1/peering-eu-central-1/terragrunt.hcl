@@ -14,11 +14,11 @@ dependency "network" {
 
   mock_outputs_allowed_terraform_commands = ["validate"]
   mock_outputs = {
-    vpc_id                  = "vpc-mock"
+    vpc_id                  = "mock"
     private_cidr_blocks     = ["10.0.0.0/19"]
-    private_route_table_ids = { mock = "rtb-mock" }
+    private_route_table_ids = { mock = "mock" }
     database_cidr_blocks    = ["10.0.128.0/22"]
-    database_route_table_id = "rtb-mock"
+    database_route_table_id = "mock"
   }
 }
 
@@ -27,11 +27,11 @@ dependency "other_network" {
 
   mock_outputs_allowed_terraform_commands = ["validate"]
   mock_outputs = {
-    vpc_id                  = "vpc-mock"
+    vpc_id                  = "mock"
     private_cidr_blocks     = ["10.0.0.0/19"]
-    private_route_table_ids = { mock = "rtb-mock" }
+    private_route_table_ids = { mock = "mock" }
     database_cidr_blocks    = ["10.0.128.0/22"]
-    database_route_table_id = "rtb-mock"
+    database_route_table_id = "mock"
   }
 }
 

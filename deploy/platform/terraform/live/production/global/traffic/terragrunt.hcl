@@ -14,7 +14,7 @@ dependency "dns" {
 
   mock_outputs_allowed_terraform_commands = ["validate"]
   mock_outputs = {
-    zone_id = "ZMOCK"
+    zone_id = "mock"
   }
 }
 
