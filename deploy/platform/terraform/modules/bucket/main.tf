@@ -1,5 +1,5 @@
 resource "aws_s3_bucket" "this" {
-  #checkov:skip=CKV_AWS_18:CloudTrail's data events say who reads and writes; access logs would need a bucket of their own
+  #checkov:skip=CKV_AWS_18:access logs need one more bucket, and say less than CloudTrail's data events, which are the organisation's to record
   #checkov:skip=CKV_AWS_144:backups have a replica; metrics and logs are not worth a copy
   #checkov:skip=CKV2_AWS_62:nothing waits for an object
   bucket              = var.name

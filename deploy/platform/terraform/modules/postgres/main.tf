@@ -58,7 +58,6 @@ resource "aws_vpc_security_group_ingress_rule" "clients" {
 }
 
 resource "aws_db_parameter_group" "this" {
-  #checkov:skip=CKV2_AWS_30:a log of statements would be one of personal data
   name        = "${var.identifier}-postgres17"
   family      = "postgres17"
   description = "TLS alone, and no personal data in logs"
