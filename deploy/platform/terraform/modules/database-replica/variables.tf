@@ -60,3 +60,8 @@ variable "logs_key_arn" {
   description = "KMS key of the logs."
   type        = string
 }
+
+variable "email" {
+  description = "Who is told that the replica is behind."
+  type        = string
+}

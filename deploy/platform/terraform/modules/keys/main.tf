@@ -114,3 +114,14 @@ resource "aws_kms_alias" "this" {
   name          = "alias/hello-${each.key}"
   target_key_id = aws_kms_key.this[each.key].key_id
 }
+
+# Whatever forgets to ask for it. The root disks of nodes cannot: Cluster API gives their groups no
+# launch template of ours.
+resource "aws_ebs_encryption_by_default" "this" {
+  enabled = true
+}
+
+resource "aws_ebs_default_kms_key" "this" {
+  for_each = setintersection(var.purposes, ["volumes"])
+  key_arn  = aws_kms_key.this[each.key].arn
+}

@@ -12,6 +12,7 @@ variables {
   pods           = 48
   key_arn        = "arn:aws:kms:eu-west-1:000000000000:key/database"
   logs_key_arn   = "arn:aws:kms:eu-west-1:000000000000:key/logs"
+  email          = "platform@example.com"
 }
 
 run "it_takes_what_a_replica_takes" {
@@ -46,4 +47,18 @@ run "a_source_in_the_same_region_is_refused" {
   }
 
   expect_failures = [var.source_arn]
+}
+
+run "a_lag_is_told" {
+  command = plan
+
+  override_module {
+    target  = module.postgres
+    outputs = { address = "mock" }
+  }
+
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.lag.dimensions == tomap({ DBInstanceIdentifier = "hello-replica" }) && aws_cloudwatch_metric_alarm.lag.treat_missing_data == "breaching"
+    error_message = "Nobody is told when this replica is behind, or has stopped."
+  }
 }

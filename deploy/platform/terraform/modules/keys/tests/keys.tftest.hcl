@@ -36,6 +36,15 @@ run "each_key_is_of_one_service" {
   }
 }
 
+run "a_disk_is_encrypted_by_default" {
+  command = plan
+
+  assert {
+    condition     = aws_ebs_encryption_by_default.this.enabled && keys(aws_ebs_default_kms_key.this) == ["volumes"]
+    error_message = "A disk that nobody thinks of is not encrypted with the key of volumes."
+  }
+}
+
 run "an_unknown_purpose_is_refused" {
   command = plan
 

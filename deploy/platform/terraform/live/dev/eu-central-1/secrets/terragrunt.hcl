@@ -26,7 +26,7 @@ inputs = {
     "platform/datadog",
     "platform/elasticsearch",
     "platform/influxdb",
-    "platform/kuma-zone-token",
+    "platform/telemetry",
   ]
   readers = [
     "${include.root.locals.place.cluster}-external-secrets",

@@ -25,6 +25,8 @@ inputs = {
     "platform/elasticsearch",
     "platform/grafana",
     "platform/influxdb",
+    "platform/telemetry",
+    "platform/telemetry-tenants",
   ]
   readers = [
     "${include.root.locals.place.cluster}-external-secrets",

@@ -36,7 +36,7 @@ inputs = {
     "platform/datadog",
     "platform/elasticsearch",
     "platform/influxdb",
-    "platform/kuma-zone-token",
+    "platform/telemetry",
   ]
   # Terraform reads the password of the database's owner when it makes the database.
   readers = [

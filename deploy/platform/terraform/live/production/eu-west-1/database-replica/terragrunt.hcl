@@ -62,4 +62,5 @@ inputs = {
   pods         = 48
   key_arn      = dependency.keys.outputs.arns.database
   logs_key_arn = dependency.keys.outputs.arns.logs
+  email        = "platform@example.com"
 }
