@@ -3,6 +3,7 @@
 //! `cargo xtask test --part platform` runs this, and `cargo xtask test` does too.
 
 mod addons;
+mod atlantis;
 #[path = "../manifests/checker.rs"]
 #[allow(
     dead_code,
@@ -16,6 +17,10 @@ mod observability;
 mod policies;
 mod secrets;
 mod traffic;
+mod checkov;
+mod terraform;
+mod terragrunt;
+mod tree;
 
 use std::env;
 
@@ -44,5 +49,9 @@ fn main() {
     trials.extend(policies::trials(&checker));
     trials.extend(secrets::trials(&checker));
     trials.extend(traffic::trials(&checker));
+    trials.extend(terraform::trials());
+    trials.extend(terragrunt::trials());
+    trials.extend(atlantis::trials());
+    trials.extend(checkov::trials());
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -239,7 +239,18 @@ fn run_platform(schemas: Option<&Path>) -> Result<Vec<Part>> {
     if let Some(schemas) = schemas {
         cargo.env(manifests::SCHEMAS_VARIABLE, schemas);
     }
-    with_schemas("platform", &mut cargo, schemas)
+    let mut parts = with_schemas("platform", &mut cargo, schemas)?;
+    if tools::terraform().is_none() {
+        parts.push(Part {
+            name: "platform: the Terraform modules, and what IAM lets a backup do".to_owned(),
+            outcome: Outcome::Skipped {
+                why: "there is no `terraform` on PATH: install it from \
+                      https://developer.hashicorp.com/terraform/install"
+                    .to_owned(),
+            },
+        });
+    }
+    Ok(parts)
 }
 
 /// Runs a part that validates custom resources, and says where it could not.

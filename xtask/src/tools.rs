@@ -10,6 +10,8 @@
 //! | [`node`] | npm, by `tools/node/NAME/package-lock.json` | a `node_modules` in `target/tools/node/NAME` |
 //! | [`helm`] | npm | Helm |
 //!
+//! Terraform is in none of them: [`terraform`] is the one on PATH.
+//!
 //! What is there is taken. What is fetched is pinned with its digest, except for Debian's
 //! packages: those carry Debian's signature.
 
@@ -28,6 +30,12 @@ use std::{
 pub use hosts::{SPIN_VERSION, find, find_or_fetch, sha256, version};
 
 use crate::target;
+
+/// The `terraform` on PATH, if there is one.
+#[must_use]
+pub fn terraform() -> Option<PathBuf> {
+    debian::find("terraform")
+}
 
 /// The folder of all that is fetched.
 fn folder() -> PathBuf {

@@ -107,7 +107,7 @@ fn end_service_of(package: &str) -> Result<()> {
 }
 
 /// The program `name`, if it is there.
-fn find(name: &str) -> Option<PathBuf> {
+pub(super) fn find(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
         // Where Debian has servers, which PATH names for root alone.

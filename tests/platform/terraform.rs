@@ -1,0 +1,353 @@
+//! The modules: formatted, pinned, valid to Terraform itself, and their own tests.
+//!
+//! Terraform runs offline here. Its provider has the schemas of the real one and nothing behind
+//! them, see terraform/provider.mjs. So this proves names, types, what is required, references,
+//! functions and conditions, and what the modules' tests say of the values that Terraform plans
+//! with mocks. It proves nothing that the provider or AWS would say of a value.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use libtest_mimic::Trial;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use xtask::{client::Connection, host::free_port, process::Process, root, tools};
+
+use crate::tree::{self, Breakage, FOLDER, succeeded};
+
+/// Each breaks one module, which Terraform then refuses.
+const INVALID: &[Breakage] = &[];
+
+/// Each breaks one module, whose tests then fail.
+const UNTESTED: &[Breakage] = &[];
+
+const UNFORMATTED: &[Breakage] = &[];
+
+const UNPINNED: &[Breakage] = &[];
+
+/// The provider of ephemeral resources.
+const UNMOCKED: &str = "unmocked";
+
+/// Terraform, and a provider for as long as this is there.
+#[derive(Clone)]
+pub struct Terraform {
+    program: PathBuf,
+    /// Where the provider is, as Terraform takes it.
+    provider: String,
+    _running: Arc<(Process, TempDir)>,
+}
+
+pub fn trials() -> Vec<Trial> {
+    let Some(program) = tools::terraform() else {
+        let name = "terraform: not run here; there is no `terraform` on PATH";
+        return vec![Trial::test(name, || Ok(())).with_ignored_flag(true)];
+    };
+    let terraform = match Terraform::start(program) {
+        Ok(terraform) => terraform,
+        Err(error) => {
+            let error = format!("{error:#}");
+            return vec![Trial::test(
+                "terraform: it can be run",
+                || Err(error.into()),
+            )];
+        }
+    };
+    let mut trials = Vec::new();
+    let also = terraform.clone();
+    trials.extend(tree::trials(
+        "terraform, formatted",
+        move |tree| also.formatted(tree),
+        UNFORMATTED,
+    ));
+    trials.extend(tree::trials("terraform, exact versions", pinned, UNPINNED));
+    let checks: [(&str, fn(&Terraform, &Path, &str) -> Result<()>, &[Breakage]); 2] = [
+        ("valid", Terraform::valid, INVALID),
+        ("its tests pass", Terraform::tested, UNTESTED),
+    ];
+    for module in tree::modules(&root()).expect("the modules are in the project") {
+        for (what, check, breakages) in checks {
+            let breakages: Vec<Breakage> = breakages
+                .iter()
+                .filter(|[file, ..]| file.starts_with(&format!("modules/{module}/")))
+                .copied()
+                .collect();
+            let (terraform, module) = (terraform.clone(), module.clone());
+            trials.extend(tree::trials(
+                &format!("terraform, modules/{module}, {what}"),
+                move |tree| check(&terraform, tree, &module),
+                &breakages,
+            ));
+        }
+    }
+    trials
+}
+
+impl Terraform {
+    /// Starts the provider, for the types that the project's modules use.
+    pub fn start(program: PathBuf) -> Result<Self> {
+        let folder = TempDir::new()?;
+        let packages = tools::node::packages("terraform")?;
+        let file = folder.path().join("schemas.json");
+        fs::write(&file, schemas(&packages)?.to_string())?;
+        let port = free_port()?;
+        let log = folder.path().join("provider.log");
+        let provider = Process::start(
+            Command::new("node")
+                .arg(tree::script("provider.mjs"))
+                .args([&packages, &file])
+                .arg(port.to_string()),
+            Some(&log),
+        )?;
+        let started = Instant::now();
+        while Connection::open(port).is_err() {
+            ensure!(
+                started.elapsed() < Duration::from_secs(60),
+                "the provider does not start: {}",
+                fs::read_to_string(&log).unwrap_or_default()
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
+        // How Terraform is told of a provider that somebody else started.
+        let provider_said = json!({"registry.terraform.io/hashicorp/aws": {
+            "Protocol": "grpc",
+            "ProtocolVersion": 5,
+            "Pid": provider.id(),
+            "Test": true,
+            "Addr": {"Network": "tcp", "String": format!("127.0.0.1:{port}")},
+        }});
+        Ok(Self {
+            program,
+            provider: provider_said.to_string(),
+            _running: Arc::new((provider, folder)),
+        })
+    }
+
+    /// Terraform in a folder, without what somebody set for their own use of it.
+    pub fn command(&self, folder: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("TF_") {
+                command.env_remove(name);
+            }
+        }
+        command
+            .args(arguments)
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .env("TF_CLI_CONFIG_FILE", "/dev/null")
+            .env("TF_IN_AUTOMATION", "1")
+            .env("TF_REATTACH_PROVIDERS", &self.provider)
+            .env("CHECKPOINT_DISABLE", "1");
+        command
+    }
+
+    fn formatted(&self, tree: &Path) -> Result<()> {
+        let folder = tree.join(FOLDER);
+        let fmt = ["fmt", "-check", "-diff", "-recursive", "-no-color"];
+        succeeded(&self.command(&folder, &fmt).output()?)?;
+        // Terragrunt's files are HCL too, and Terraform formats them if nobody says whose they are.
+        let mut count = 0;
+        for file in tree::hcl(tree)?
+            .keys()
+            .filter(|file| file.ends_with(".hcl"))
+        {
+            let text = fs::read(folder.join(file))?;
+            let mut fmt = self
+                .command(&folder, &["fmt", "-no-color", "-"])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()?;
+            let mut input = fmt.stdin.take().context("stdin is piped")?;
+            input.write_all(&text)?;
+            drop(input);
+            let output = fmt.wait_with_output()?;
+            succeeded(&output)?;
+            ensure!(output.stdout == text, "{file} is not formatted");
+            count += 1;
+        }
+        ensure!(count > 0, "there is no .hcl file");
+        Ok(())
+    }
+
+    /// A copy of all modules, with this one ready: a module may use another.
+    pub fn ready(&self, tree: &Path, module: &str) -> Result<(TempDir, PathBuf)> {
+        let copy = TempDir::new()?;
+        tree::copy(&tree.join(FOLDER).join("modules"), copy.path())?;
+        let folder = copy.path().join(module);
+        unmock(&folder)?;
+        // Terragrunt writes the providers of a unit. Without them, Terraform refuses a module with
+        // more than one as the root.
+        fs::write(
+            folder.join("providers.tf.json"),
+            json!({"provider": {"aws": providers(tree, module)?}}).to_string(),
+        )?;
+        let init = ["init", "-backend=false", "-input=false", "-no-color"];
+        succeeded(&self.command(&folder, &init).output()?)?;
+        Ok((copy, folder))
+    }
+
+    fn valid(&self, tree: &Path, module: &str) -> Result<()> {
+        let (_copy, folder) = self.ready(tree, module)?;
+        let said = succeeded(&self.command(&folder, &["validate", "-no-color"]).output()?)?;
+        // A warning is one of a deprecation, or of what does nothing.
+        ensure!(!said.contains("Warning:"), "{said}");
+        Ok(())
+    }
+
+    fn tested(&self, tree: &Path, module: &str) -> Result<()> {
+        let (_copy, folder) = self.ready(tree, module)?;
+        self.test(&folder, &[]).map(drop)
+    }
+
+    /// Runs a module's tests, all of which pass, and returns what Terraform said.
+    pub fn test(&self, folder: &Path, arguments: &[&str]) -> Result<Vec<Value>> {
+        let mut all = vec!["test", "-json"];
+        all.extend(arguments);
+        let output = self.command(folder, &all).output()?;
+        let said = String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .map(serde_json::from_str)
+            .collect::<Result<Vec<Value>, _>>()?;
+        let problems: Vec<String> = said
+            .iter()
+            .filter(|line| line["type"] == "diagnostic")
+            .map(|line| {
+                let diagnostic = &line["diagnostic"];
+                let part = |of: &Value| of.as_str().unwrap_or_default().trim().to_owned();
+                let of = [&line["@testrun"], &diagnostic["snippet"]["code"]].map(part);
+                let says = [&diagnostic["summary"], &diagnostic["detail"]].map(part);
+                format!("{}, {}: {}", of.join(": "), says[0], says[1])
+            })
+            .collect();
+        let summary = said
+            .iter()
+            .find_map(|line| line.get("test_summary"))
+            .with_context(|| format!("no test ran: {}", problems.join("\n")))?;
+        if summary["status"] != "pass" || summary["skipped"] != 0 || !problems.is_empty() {
+            bail!("{summary}\n{}", problems.join("\n"));
+        }
+        ensure!(summary["passed"].as_u64() > Some(0), "it has no test");
+        Ok(said)
+    }
+}
+
+/// Terraform 1.11 mocks no ephemeral resource, and refuses to test a module that has one. Here,
+/// those are of a provider that is not mocked.
+fn unmock(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|end| end == "tf") {
+            let lines = fs::read_to_string(&path)?;
+            let lines = lines
+                .lines()
+                .map(|line| match line.starts_with("ephemeral ") {
+                    true => format!("{line}\n  provider = aws.{UNMOCKED}\n"),
+                    false => format!("{line}\n"),
+                });
+            fs::write(path, lines.collect::<String>())?;
+        }
+    }
+    Ok(())
+}
+
+/// The providers of a module, other than the one without a name.
+pub fn providers(tree: &Path, module: &str) -> Result<Vec<Value>> {
+    let mut found = vec![json!({ "alias": UNMOCKED })];
+    for (path, file) in tree::hcl(tree)? {
+        if !path.starts_with(&format!("modules/{module}/")) {
+            continue;
+        }
+        let aws = &file["terraform"][0]["required_providers"][0]["aws"];
+        for alias in aws["configuration_aliases"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
+            let alias = alias.as_str().unwrap_or_default();
+            let name = alias.trim_start_matches("${aws.").trim_end_matches('}');
+            found.push(json!({ "alias": name }));
+        }
+    }
+    Ok(found)
+}
+
+/// The provider's schemas of the types that the project's modules use, and its version.
+fn schemas(packages: &Path) -> Result<Value> {
+    let mut used = [const { BTreeSet::new() }; 3];
+    let said = tree::hcl(&root())?;
+    for kinds in said.values() {
+        for (types, kind) in used.iter_mut().zip(["resource", "data", "ephemeral"]) {
+            types.extend(kinds[kind].as_object().into_iter().flat_map(|of| of.keys()));
+        }
+    }
+    let [resource, data, ephemeral] = used;
+    let wanted = json!({"resource": resource, "data": data, "ephemeral": ephemeral});
+    let mut child = Command::new("node")
+        .arg(tree::script("schemas.mjs"))
+        .arg(packages)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("`node` does not start")?;
+    let mut input = child.stdin.take().context("stdin is piped")?;
+    input.write_all(wanted.to_string().as_bytes())?;
+    drop(input);
+    let schemas: Value = serde_json::from_str(&succeeded(&child.wait_with_output()?)?)?;
+    for (kind, wanted) in wanted.as_object().into_iter().flatten() {
+        let wanted = wanted.as_array().map_or(0, Vec::len);
+        let found = schemas[kind].as_object().map_or(0, serde_json::Map::len);
+        ensure!(
+            found == wanted,
+            "{} of {wanted} types of {kind} have no schema: terraform/schemas.mjs says why",
+            wanted - found
+        );
+    }
+    Ok(schemas)
+}
+
+/// Whether every module names one version of its provider, the one whose schemas are checked.
+fn pinned(tree: &Path) -> Result<()> {
+    let packages = tools::node::packages("terraform")?;
+    let expected = schemas(&packages)?["version"].clone();
+    let expected = format!("= {}", expected.as_str().context("it has a version")?);
+    let said = tree::hcl(tree)?;
+    for module in tree::modules(tree)? {
+        let mut providers = Vec::new();
+        let mut terraform = None;
+        for (_, file) in said
+            .iter()
+            .filter(|(path, _)| path.starts_with(&format!("modules/{module}/")))
+        {
+            let settings = &file["terraform"][0];
+            terraform = terraform.or(settings["required_version"].as_str());
+            for provider in settings["required_providers"]
+                .as_array()
+                .into_iter()
+                .flatten()
+            {
+                providers.extend(provider.as_object().into_iter().flatten());
+            }
+        }
+        ensure!(terraform.is_some(), "{module} names no required_version");
+        ensure!(!providers.is_empty(), "{module} names no provider");
+        for (name, provider) in providers {
+            ensure!(
+                provider["version"] == *expected,
+                "{module} takes {name} {}, not {expected}",
+                provider["version"]
+            );
+        }
+    }
+    Ok(())
+}

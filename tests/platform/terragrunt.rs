@@ -1,0 +1,364 @@
+//! live/: every unit has its module, that module's inputs, and what it depends on.
+//!
+//! No Terragrunt is at hand. HashiCorp's parser reads the files, and Terraform evaluates them: see
+//! [`Live::plan`].
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use libtest_mimic::Trial;
+use serde_json::Value;
+
+use crate::tree::{self, Breakage, blocks};
+
+const SOURCE: &[Breakage] = &[];
+const INPUTS: &[Breakage] = &[];
+const DEPENDENCIES: &[Breakage] = &[];
+const STATE: &[Breakage] = &[];
+
+/// What may be run with outputs that nothing has put out yet.
+const MOCKED: [&str; 3] = ["init", "validate", "plan"];
+
+/// live/, and what it is about.
+pub struct Live {
+    /// What root.hcl says.
+    root: Value,
+    /// By its path in live/: `production/eu-central-1/network`.
+    pub units: BTreeMap<String, Unit>,
+    modules: BTreeMap<String, Module>,
+}
+
+pub struct Unit {
+    /// What its terragrunt.hcl says.
+    said: Value,
+    pub module: String,
+    /// By the name it has here, the unit that it depends on.
+    pub dependencies: BTreeMap<String, String>,
+}
+
+#[derive(Default)]
+struct Module {
+    required: BTreeSet<String>,
+    optional: BTreeSet<String>,
+    outputs: BTreeSet<String>,
+    /// The modules that it calls.
+    calls: BTreeSet<String>,
+}
+
+pub fn trials() -> Vec<Trial> {
+    let checks: [(&str, fn(&Live) -> Result<()>, &[Breakage]); 4] = [
+        ("every module is used", modules_are_used, SOURCE),
+        ("inputs are variables", inputs_are_variables, INPUTS),
+        (
+            "dependencies are units",
+            dependencies_are_units,
+            DEPENDENCIES,
+        ),
+        ("each unit has its state", states_are_apart, STATE),
+    ];
+    let trials = checks.into_iter().flat_map(|(name, check, breakages)| {
+        tree::trials(
+            &format!("terragrunt, {name}"),
+            move |tree| check(&Live::read(tree)?),
+            breakages,
+        )
+    });
+    trials.collect()
+}
+
+impl Live {
+    pub fn read(tree: &Path) -> Result<Self> {
+        let mut said = tree::hcl(tree)?;
+        let root = said
+            .remove("live/root.hcl")
+            .context("there is no live/root.hcl")?;
+        let mut modules: BTreeMap<String, Module> = BTreeMap::new();
+        let mut units = BTreeMap::new();
+        for (path, said) in said {
+            let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+            if let Some(module) = folder.strip_prefix("modules/") {
+                if path.ends_with(".tf") {
+                    modules
+                        .entry(module.to_owned())
+                        .or_default()
+                        .add(folder, &said)?;
+                }
+            } else if let Some(name) = folder.strip_prefix("live/")
+                && path.ends_with("/terragrunt.hcl")
+            {
+                let unit = Unit::read(folder, said).with_context(|| path.clone())?;
+                units.insert(name.to_owned(), unit);
+            }
+        }
+        ensure!(!units.is_empty(), "there are no units");
+        for (name, unit) in &units {
+            ensure!(
+                modules.contains_key(&unit.module),
+                "{name} is of the module {:?}, which is not there",
+                unit.module
+            );
+        }
+        Ok(Self {
+            root,
+            units,
+            modules,
+        })
+    }
+
+    /// The module of a unit, and those that it calls.
+    pub fn modules_of<'a>(&'a self, unit: &'a Unit) -> BTreeSet<&'a str> {
+        let mut all = BTreeSet::new();
+        let mut next = vec![unit.module.as_str()];
+        while let Some(name) = next.pop() {
+            if all.insert(name) {
+                next.extend(self.modules[name].calls.iter().map(String::as_str));
+            }
+        }
+        all
+    }
+
+    fn module_of(&self, unit: &str) -> Option<&Module> {
+        self.modules.get(&self.units.get(unit)?.module)
+    }
+}
+
+impl Module {
+    /// What one of its files says.
+    fn add(&mut self, folder: &str, said: &Value) -> Result<()> {
+        for (name, variable) in blocks(said, "variable") {
+            let has_default = variable.get("default").is_some();
+            let names = if has_default {
+                &mut self.optional
+            } else {
+                &mut self.required
+            };
+            names.insert(name.clone());
+        }
+        self.outputs
+            .extend(blocks(said, "output").map(|(name, _)| name.clone()));
+        for (name, call) in blocks(said, "module") {
+            let source = call["source"].as_str().unwrap_or_default();
+            let source = below_modules(folder, source).with_context(|| format!("module {name}"))?;
+            self.calls.insert(source);
+        }
+        Ok(())
+    }
+}
+
+impl Unit {
+    fn read(folder: &str, said: Value) -> Result<Self> {
+        let include = &said["include"]["root"][0]["path"];
+        ensure!(
+            include == "${find_in_parent_folders(\"root.hcl\")}",
+            "it does not include root.hcl, but {include}"
+        );
+        let source = said["terraform"][0]["source"]
+            .as_str()
+            .context("it has no source")?;
+        let module = below_modules(folder, source)?;
+        let mut dependencies = BTreeMap::new();
+        for (name, dependency) in blocks(&said, "dependency") {
+            let path = dependency["config_path"]
+                .as_str()
+                .context("it has no config_path")?;
+            let path = resolved(folder, path)?;
+            let unit = path.strip_prefix("live/").unwrap_or(&path);
+            dependencies.insert(name.clone(), unit.to_owned());
+        }
+        Ok(Self {
+            said,
+            module,
+            dependencies,
+        })
+    }
+
+    fn inputs(&self) -> Result<BTreeSet<String>> {
+        keys(&self.said["inputs"])
+    }
+}
+
+/// The name of the module at `source`, as a file in `folder` says it.
+fn below_modules(folder: &str, source: &str) -> Result<String> {
+    // Of what lies before a double slash, Terragrunt copies all.
+    let path = resolved(folder, &source.replace("//", "/"))?;
+    let module = path.strip_prefix("modules/");
+    Ok(module
+        .with_context(|| format!("{source} is not below modules/"))?
+        .to_owned())
+}
+
+/// Where `path` leads from `folder`, both of them below the tree's folder.
+pub fn resolved(folder: &str, path: &str) -> Result<String> {
+    let path = path.replace("${dirname(find_in_parent_folders(\"root.hcl\"))}", "/live");
+    ensure!(!path.contains("${"), "{path} cannot be resolved");
+    let mut parts: Vec<&str> = Vec::new();
+    if !path.starts_with('/') {
+        parts.extend(folder.split('/'));
+    }
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts
+                    .pop()
+                    .with_context(|| format!("{path} leads out of the tree"))?;
+            }
+            part => parts.push(part),
+        }
+    }
+    Ok(parts.join("/"))
+}
+
+fn keys(map: &Value) -> Result<BTreeSet<String>> {
+    match map {
+        Value::Null => Ok(BTreeSet::new()),
+        Value::Object(map) => Ok(map.keys().cloned().collect()),
+        other => bail!("no map of inputs: {other}"),
+    }
+}
+
+fn modules_are_used(live: &Live) -> Result<()> {
+    for name in live.modules.keys() {
+        let by_unit = live.units.values().any(|unit| unit.module == *name);
+        let by_module = live
+            .modules
+            .values()
+            .any(|module| module.calls.contains(name));
+        ensure!(by_unit || by_module, "nothing uses the module {name}");
+    }
+    Ok(())
+}
+
+fn inputs_are_variables(live: &Live) -> Result<()> {
+    let of_all = keys(&live.root["inputs"])?;
+    for input in &of_all {
+        let known =
+            |module: &Module| module.required.contains(input) || module.optional.contains(input);
+        ensure!(
+            live.modules.values().any(known),
+            "root.hcl gives {input}, which no module has"
+        );
+    }
+    for (name, unit) in &live.units {
+        let inputs = unit.inputs().with_context(|| name.clone())?;
+        let module = live.module_of(name).context("each unit has a module")?;
+        for input in &inputs {
+            ensure!(
+                module.required.contains(input) || module.optional.contains(input),
+                "{name} gives {input}, and {} has no such variable",
+                unit.module
+            );
+        }
+        for variable in &module.required {
+            ensure!(
+                inputs.contains(variable) || of_all.contains(variable),
+                "{name} does not give {variable}, which {} needs",
+                unit.module
+            );
+        }
+    }
+    Ok(())
+}
+
+fn dependencies_are_units(live: &Live) -> Result<()> {
+    for (name, unit) in &live.units {
+        let taken = outputs_taken(&unit.said["inputs"]);
+        for dependency in taken.keys() {
+            ensure!(
+                unit.dependencies.contains_key(dependency),
+                "{name} takes of the dependency {dependency}, which it does not have"
+            );
+        }
+        for (dependency, of) in &unit.dependencies {
+            let module = live
+                .module_of(of)
+                .with_context(|| format!("{name} depends on {of}, which is no unit"))?;
+            let block = &unit.said["dependency"][dependency][0];
+            let mocked = keys(&block["mock_outputs"])?;
+            let taken = taken.get(dependency).cloned().unwrap_or_default();
+            ensure!(
+                !taken.is_empty(),
+                "{name} depends on {of} and takes nothing of it"
+            );
+            for output in taken.union(&mocked) {
+                ensure!(
+                    module.outputs.contains(output),
+                    "{name} takes {output} of {of}, which does not put it out"
+                );
+            }
+            ensure!(
+                taken == mocked,
+                "{name} takes {taken:?} of {of}, and mocks {mocked:?}"
+            );
+            // Without this, an apply would take a mock where it finds no state.
+            let allowed = &block["mock_outputs_allowed_terraform_commands"];
+            let allowed = allowed
+                .as_array()
+                .with_context(|| format!("{name} does not say when it may mock {of}"))?;
+            for command in allowed {
+                let command = command.as_str().unwrap_or_default();
+                ensure!(
+                    MOCKED.contains(&command),
+                    "{name} mocks {of} when it runs {command}"
+                );
+            }
+        }
+    }
+    for name in live.units.keys() {
+        no_cycle(live, name, &mut Vec::new())?;
+    }
+    Ok(())
+}
+
+fn no_cycle<'a>(live: &'a Live, name: &'a str, path: &mut Vec<&'a str>) -> Result<()> {
+    ensure!(
+        !path.contains(&name),
+        "{name} depends on itself: {}",
+        path.join(", ")
+    );
+    path.push(name);
+    for of in live.units[name].dependencies.values() {
+        no_cycle(live, of, path)?;
+    }
+    path.pop();
+    Ok(())
+}
+
+/// By dependency, the outputs in `dependency.NAME.outputs.OUTPUT`.
+fn outputs_taken(inputs: &Value) -> BTreeMap<String, BTreeSet<String>> {
+    let mut taken: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let name = |text: &str| -> String {
+        let is_part = |letter: &char| letter.is_alphanumeric() || "_-".contains(*letter);
+        text.chars().take_while(is_part).collect()
+    };
+    for part in inputs.to_string().split("dependency.").skip(1) {
+        let dependency = name(part);
+        if let Some(output) = part[dependency.len()..].strip_prefix(".outputs.") {
+            taken.entry(dependency).or_default().insert(name(output));
+        }
+    }
+    taken
+}
+
+fn states_are_apart(live: &Live) -> Result<()> {
+    let state = &live.root["remote_state"][0];
+    ensure!(state["backend"] == "s3", "the state is not in S3");
+    let key = state["config"]["key"].as_str().unwrap_or_default();
+    ensure!(
+        key.contains("${path_relative_to_include()}"),
+        "two units have the state {key:?}"
+    );
+    ensure!(
+        state["config"]["encrypt"] == true,
+        "the state is not encrypted"
+    );
+    for (name, unit) in &live.units {
+        for kind in ["remote_state", "generate"] {
+            ensure!(unit.said[kind].is_null(), "{name} has its own {kind}");
+        }
+    }
+    Ok(())
+}
