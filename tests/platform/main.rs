@@ -26,6 +26,7 @@ use std::env;
 
 use checker::Checker;
 use libtest_mimic::{Arguments, Trial};
+use terraform::Terraform;
 use xtask::test::PLATFORM_VARIABLE;
 
 fn main() {
@@ -40,6 +41,10 @@ fn main() {
         eprintln!("error: {error:#}");
         std::process::exit(1);
     });
+    let terraform = Terraform::start().unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        std::process::exit(1);
+    });
     let mut trials = Vec::new();
     trials.extend(addons::trials(&checker));
     trials.extend(clusters::trials(&checker));
@@ -51,7 +56,11 @@ fn main() {
     trials.extend(traffic::trials(&checker));
     trials.extend(terraform::trials());
     trials.extend(terragrunt::trials());
+    trials.extend(terraform::trials(terraform.as_ref()));
+    trials.extend(terragrunt::trials(terraform.as_ref()));
     trials.extend(atlantis::trials());
     trials.extend(checkov::trials());
+    // The trials have it, and its provider ends with the last of them.
+    drop(terraform);
     libtest_mimic::run(&arguments, trials).exit();
 }

@@ -37,38 +37,32 @@ const UNPINNED: &[Breakage] = &[];
 /// The provider of ephemeral resources.
 const UNMOCKED: &str = "unmocked";
 
+/// Who vouches for a mocked cluster's service accounts.
+const ISSUER: &str = "https://oidc.eks.eu-central-1.amazonaws.com/id/MOCK";
+
 /// Terraform, and a provider for as long as this is there.
 #[derive(Clone)]
 pub struct Terraform {
     program: PathBuf,
+    schemas: Arc<Value>,
     /// Where the provider is, as Terraform takes it.
     provider: String,
     _running: Arc<(Process, TempDir)>,
 }
 
-pub fn trials() -> Vec<Trial> {
-    let Some(program) = tools::terraform() else {
+pub fn trials(terraform: Option<&Terraform>) -> Vec<Trial> {
+    let mut trials = tree::trials("terraform, exact versions", pinned, UNPINNED);
+    let Some(terraform) = terraform else {
         let name = "terraform: not run here; there is no `terraform` on PATH";
-        return vec![Trial::test(name, || Ok(())).with_ignored_flag(true)];
+        trials.push(Trial::test(name, || Ok(())).with_ignored_flag(true));
+        return trials;
     };
-    let terraform = match Terraform::start(program) {
-        Ok(terraform) => terraform,
-        Err(error) => {
-            let error = format!("{error:#}");
-            return vec![Trial::test(
-                "terraform: it can be run",
-                || Err(error.into()),
-            )];
-        }
-    };
-    let mut trials = Vec::new();
     let also = terraform.clone();
     trials.extend(tree::trials(
         "terraform, formatted",
         move |tree| also.formatted(tree),
         UNFORMATTED,
     ));
-    trials.extend(tree::trials("terraform, exact versions", pinned, UNPINNED));
     let checks: [(&str, fn(&Terraform, &Path, &str) -> Result<()>, &[Breakage]); 2] = [
         ("valid", Terraform::valid, INVALID),
         ("its tests pass", Terraform::tested, UNTESTED),
@@ -92,12 +86,16 @@ pub fn trials() -> Vec<Trial> {
 }
 
 impl Terraform {
-    /// Starts the provider, for the types that the project's modules use.
-    pub fn start(program: PathBuf) -> Result<Self> {
+    /// Starts the provider, for the types that the project's modules use, if there is a Terraform.
+    pub fn start() -> Result<Option<Self>> {
+        let Some(program) = tools::terraform() else {
+            return Ok(None);
+        };
         let folder = TempDir::new()?;
         let packages = tools::node::packages("terraform")?;
         let file = folder.path().join("schemas.json");
-        fs::write(&file, schemas(&packages)?.to_string())?;
+        let schemas = schemas(&packages)?;
+        fs::write(&file, schemas.to_string())?;
         let port = free_port()?;
         let log = folder.path().join("provider.log");
         let provider = Process::start(
@@ -124,11 +122,12 @@ impl Terraform {
             "Test": true,
             "Addr": {"Network": "tcp", "String": format!("127.0.0.1:{port}")},
         }});
-        Ok(Self {
+        Ok(Some(Self {
             program,
+            schemas: Arc::new(schemas),
             provider: provider_said.to_string(),
             _running: Arc::new((provider, folder)),
-        })
+        }))
     }
 
     /// Terraform in a folder, without what somebody set for their own use of it.
@@ -185,12 +184,6 @@ impl Terraform {
         tree::copy(&tree.join(FOLDER).join("modules"), copy.path())?;
         let folder = copy.path().join(module);
         unmock(&folder)?;
-        // Terragrunt writes the providers of a unit. Without them, Terraform refuses a module with
-        // more than one as the root.
-        fs::write(
-            folder.join("providers.tf.json"),
-            json!({"provider": {"aws": providers(tree, module)?}}).to_string(),
-        )?;
         let init = ["init", "-backend=false", "-input=false", "-no-color"];
         succeeded(&self.command(&folder, &init).output()?)?;
         Ok((copy, folder))
@@ -207,6 +200,48 @@ impl Terraform {
     fn tested(&self, tree: &Path, module: &str) -> Result<()> {
         let (_copy, folder) = self.ready(tree, module)?;
         self.test(&folder, &[]).map(drop)
+    }
+
+    /// What Terraform plans for a module with the variables in its folder, and all else mocked.
+    pub fn mocked(&self, folder: &Path, aliases: &[String]) -> Result<Value> {
+        let mut providers = self.mock("");
+        for alias in aliases {
+            providers += &self.mock(&format!("  alias = {alias:?}\n"));
+        }
+        let tests = folder.join("tests");
+        if tests.exists() {
+            fs::remove_dir_all(&tests)?;
+        }
+        fs::create_dir(&tests)?;
+        let run = "run \"planned\" {\n  command = plan\n}\n";
+        fs::write(
+            tests.join("planned.tftest.hcl"),
+            format!("{providers}{run}"),
+        )?;
+        let said = self.test(folder, &["-verbose"])?;
+        let plan = said
+            .into_iter()
+            .find_map(|mut line| Some(line.get_mut("test_plan")?.take()));
+        plan.context("it shows no plan")
+    }
+
+    /// A provider that knows every value in the plan already.
+    fn mock(&self, alias: &str) -> String {
+        let mut mock = format!("mock_provider \"aws\" {{\n{alias}  override_during = plan\n");
+        for (kind, block) in [("resource", "mock_resource"), ("data", "mock_data")] {
+            for (name, schema) in self.schemas[kind].as_object().into_iter().flatten() {
+                let has_arn = schema["attributes"]["arn"]["computed"] == true;
+                let defaults = match name.as_str() {
+                    "aws_eks_cluster" => {
+                        format!("identity = [{{ oidc = [{{ issuer = {ISSUER:?} }}] }}]")
+                    }
+                    _ if has_arn => format!("arn = {:?}", arn(name)),
+                    _ => String::new(),
+                };
+                mock += &format!("  {block} {name:?} {{\n    defaults = {{ {defaults} }}\n  }}\n");
+            }
+        }
+        mock + "}\n"
     }
 
     /// Runs a module's tests, all of which pass, and returns what Terraform said.
@@ -257,28 +292,21 @@ fn unmock(folder: &Path) -> Result<()> {
             fs::write(path, lines.collect::<String>())?;
         }
     }
-    Ok(())
+    let provider = json!({"provider": {"aws": {"alias": UNMOCKED}}});
+    Ok(fs::write(
+        folder.join("unmocked.tf.json"),
+        provider.to_string(),
+    )?)
 }
 
-/// The providers of a module, other than the one without a name.
-pub fn providers(tree: &Path, module: &str) -> Result<Vec<Value>> {
-    let mut found = vec![json!({ "alias": UNMOCKED })];
-    for (path, file) in tree::hcl(tree)? {
-        if !path.starts_with(&format!("modules/{module}/")) {
-            continue;
-        }
-        let aws = &file["terraform"][0]["required_providers"][0]["aws"];
-        for alias in aws["configuration_aliases"]
-            .as_array()
-            .into_iter()
-            .flatten()
-        {
-            let alias = alias.as_str().unwrap_or_default();
-            let name = alias.trim_start_matches("${aws.").trim_end_matches('}');
-            found.push(json!({ "alias": name }));
-        }
+/// An ARN as AWS would give one to a resource of this type.
+fn arn(name: &str) -> String {
+    match name {
+        "aws_s3_bucket" => "arn:aws:s3:::mock".to_owned(),
+        "aws_iam_role" => "arn:aws:iam::000000000000:role/mock".to_owned(),
+        "aws_kms_key" => "arn:aws:kms:eu-central-1:000000000000:key/mock".to_owned(),
+        other => format!("arn:aws:mock:eu-central-1:000000000000:{other}/mock"),
     }
-    Ok(found)
 }
 
 /// The provider's schemas of the types that the project's modules use, and its version.

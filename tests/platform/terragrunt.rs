@@ -1,23 +1,39 @@
 //! live/: every unit has its module, that module's inputs, and what it depends on.
 //!
-//! No Terragrunt is at hand. HashiCorp's parser reads the files, and Terraform evaluates them: see
-//! [`Live::plan`].
+//! No Terragrunt is at hand. HashiCorp's parser reads the files, and Terraform evaluates them: what
+//! Terragrunt adds to its language is put in first, see [`Live::in_terraform`].
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
+    io::Write,
     path::Path,
+    process::Stdio,
 };
 
 use anyhow::{Context, Result, bail, ensure};
 use libtest_mimic::Trial;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
+use tempfile::TempDir;
+use xtask::root;
 
-use crate::tree::{self, Breakage, blocks};
+use crate::{
+    terraform::Terraform,
+    tree::{self, Breakage, blocks, succeeded},
+};
 
 const SOURCE: &[Breakage] = &[];
 const INPUTS: &[Breakage] = &[];
 const DEPENDENCIES: &[Breakage] = &[];
 const STATE: &[Breakage] = &[];
+
+const GENERATED: &[Breakage] = &[];
+
+/// Each breaks one unit, which Terraform then does not plan.
+const UNPLANNED: &[Breakage] = &[];
+
+/// Stands in for each account: none is in Git.
+const ACCOUNT: &str = "000000000000";
 
 /// What may be run with outputs that nothing has put out yet.
 const MOCKED: [&str; 3] = ["init", "validate", "plan"];
@@ -26,6 +42,8 @@ const MOCKED: [&str; 3] = ["init", "validate", "plan"];
 pub struct Live {
     /// What root.hcl says.
     root: Value,
+    /// What the files say that others read: `production/stage.hcl`.
+    files: BTreeMap<String, Value>,
     /// By its path in live/: `production/eu-central-1/network`.
     pub units: BTreeMap<String, Unit>,
     modules: BTreeMap<String, Module>,
@@ -46,9 +64,11 @@ struct Module {
     outputs: BTreeSet<String>,
     /// The modules that it calls.
     calls: BTreeSet<String>,
+    /// Its providers, other than the one without a name.
+    aliases: Vec<String>,
 }
 
-pub fn trials() -> Vec<Trial> {
+pub fn trials(terraform: Option<&Terraform>) -> Vec<Trial> {
     let checks: [(&str, fn(&Live) -> Result<()>, &[Breakage]); 4] = [
         ("every module is used", modules_are_used, SOURCE),
         ("inputs are variables", inputs_are_variables, INPUTS),
@@ -66,7 +86,32 @@ pub fn trials() -> Vec<Trial> {
             breakages,
         )
     });
-    trials.collect()
+    let mut trials: Vec<Trial> = trials.collect();
+    let Some(terraform) = terraform else {
+        return trials;
+    };
+    let also = terraform.clone();
+    trials.extend(tree::trials(
+        "terragrunt, what it generates is valid",
+        move |tree| Live::read(tree)?.generates(&also, tree),
+        GENERATED,
+    ));
+    let live = Live::read(&root()).map(|live| live.units.into_keys().collect::<Vec<_>>());
+    for unit in live.unwrap_or_default() {
+        let prefix = format!("live/{unit}/");
+        let breakages: Vec<Breakage> = UNPLANNED
+            .iter()
+            .filter(|[file, ..]| file.starts_with(&prefix))
+            .copied()
+            .collect();
+        let terraform = terraform.clone();
+        trials.extend(tree::trials(
+            &format!("terragrunt, {unit}, Terraform plans it"),
+            move |tree| Live::read(tree)?.plan(&terraform, tree, &unit).map(drop),
+            &breakages,
+        ));
+    }
+    trials
 }
 
 impl Live {
@@ -77,6 +122,7 @@ impl Live {
             .context("there is no live/root.hcl")?;
         let mut modules: BTreeMap<String, Module> = BTreeMap::new();
         let mut units = BTreeMap::new();
+        let mut files = BTreeMap::new();
         for (path, said) in said {
             let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
             if let Some(module) = folder.strip_prefix("modules/") {
@@ -86,11 +132,13 @@ impl Live {
                         .or_default()
                         .add(folder, &said)?;
                 }
-            } else if let Some(name) = folder.strip_prefix("live/")
-                && path.ends_with("/terragrunt.hcl")
-            {
-                let unit = Unit::read(folder, said).with_context(|| path.clone())?;
-                units.insert(name.to_owned(), unit);
+            } else if let Some(name) = folder.strip_prefix("live/") {
+                if path.ends_with("/terragrunt.hcl") {
+                    let unit = Unit::read(folder, said).with_context(|| path.clone())?;
+                    units.insert(name.to_owned(), unit);
+                } else {
+                    files.insert(path.trim_start_matches("live/").to_owned(), said);
+                }
             }
         }
         ensure!(!units.is_empty(), "there are no units");
@@ -103,9 +151,143 @@ impl Live {
         }
         Ok(Self {
             root,
+            files,
             units,
             modules,
         })
+    }
+
+    /// What Terraform plans with the inputs of a unit, where what it depends on puts out what the
+    /// unit mocks, and with all else mocked.
+    pub fn plan(&self, terraform: &Terraform, tree: &Path, name: &str) -> Result<Value> {
+        let unit = self
+            .units
+            .get(name)
+            .with_context(|| format!("there is no {name}"))?;
+        let said = self.evaluate(terraform, name, unit)?;
+        let (_copy, folder) = terraform.ready(tree, &unit.module)?;
+        fs::write(
+            folder.join("unit.auto.tfvars.json"),
+            said["inputs"].to_string(),
+        )?;
+        terraform.mocked(&folder, &self.modules[&unit.module].aliases)
+    }
+
+    /// Whether Terraform takes the files that Terragrunt generates. They differ between units in
+    /// names alone, so the first unit stands for all.
+    fn generates(&self, terraform: &Terraform, tree: &Path) -> Result<()> {
+        let (name, unit) = self.units.first_key_value().context("there are units")?;
+        let (_copy, folder) = terraform.ready(tree, &unit.module)?;
+        let said = self.evaluate(terraform, name, unit)?;
+        let files = said["generated"]
+            .as_object()
+            .context("it is a map of files")?;
+        ensure!(files.contains_key("provider"), "no provider is generated");
+        for (block, contents) in files {
+            let contents = contents.as_str().context("a generated file is text")?;
+            fs::write(folder.join(format!("generated_{block}.tf")), contents)?;
+        }
+        succeeded(
+            &terraform
+                .command(&folder, &["validate", "-no-color"])
+                .output()?,
+        )
+        .map(drop)
+    }
+
+    /// A unit's inputs, and the files that Terragrunt generates beside its module.
+    fn evaluate(&self, terraform: &Terraform, name: &str, unit: &Unit) -> Result<Value> {
+        let mut locals = self.root["locals"][0]
+            .as_object()
+            .cloned()
+            .unwrap_or_default();
+        for (local, value) in unit.said["locals"][0].as_object().into_iter().flatten() {
+            ensure!(
+                !locals.contains_key(local),
+                "{name} and root.hcl have a local {local}"
+            );
+            locals.insert(local.clone(), value.clone());
+        }
+        let mut inputs = self.root["inputs"].as_object().cloned().unwrap_or_default();
+        inputs.extend(unit.said["inputs"].as_object().cloned().unwrap_or_default());
+        let generated: Map<String, Value> = blocks(&self.root, "generate")
+            .chain(blocks(&unit.said, "generate"))
+            .map(|(block, said)| (block.clone(), said["contents"].clone()))
+            .collect();
+        let dependencies: Map<String, Value> = blocks(&unit.said, "dependency")
+            .map(|(of, said)| (of.clone(), json!({"outputs": said["mock_outputs"]})))
+            .collect();
+        locals.insert("inputs".to_owned(), Value::Object(inputs));
+        locals.insert("generated".to_owned(), Value::Object(generated));
+        locals.insert("dependency".to_owned(), Value::Object(dependencies));
+        let mut locals = self.in_terraform(name, &Value::Object(locals))?;
+        let files = self
+            .files
+            .iter()
+            .map(|(path, said)| (path.clone(), json!({"locals": said["locals"][0]})));
+        locals["files"] = files.collect();
+
+        let folder = TempDir::new()?;
+        let config = json!({ "locals": locals });
+        fs::write(folder.path().join("main.tf.json"), config.to_string())?;
+        let mut console = terraform
+            .command(folder.path(), &["console"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let mut input = console.stdin.take().context("stdin is piped")?;
+        input.write_all(b"jsonencode({inputs = local.inputs, generated = local.generated})\n")?;
+        drop(input);
+        let printed = succeeded(&console.wait_with_output()?)?;
+        let quoted: String = serde_json::from_str(&printed).with_context(|| printed.clone())?;
+        Ok(serde_json::from_str(&quoted)?)
+    }
+
+    /// An expression of Terragrunt's as Terraform evaluates it.
+    fn in_terraform(&self, unit: &str, value: &Value) -> Result<Value> {
+        Ok(match value {
+            Value::String(text) => {
+                let mut text = text
+                    .replace("include.root.locals.", "local.")
+                    .replace("dependency.", "local.dependency.")
+                    .replace("path_relative_to_include()", &format!("{unit:?}"));
+                while let Some((before, rest)) = text.split_once("get_env(\"HELLO_ACCOUNT_") {
+                    let (_, after) = rest.split_once(')').context("a call ends")?;
+                    text = format!("{before}{ACCOUNT:?}{after}");
+                }
+                const READ: &str = "read_terragrunt_config(find_in_parent_folders(\"";
+                while let Some((before, rest)) = text.split_once(READ) {
+                    let (file, after) = rest.split_once("\"))").context("a call ends")?;
+                    let path = self.above(unit, file)?;
+                    text = format!("{before}local.files[{path:?}]{after}");
+                }
+                Value::String(text)
+            }
+            Value::Array(items) => {
+                let items = items.iter().map(|item| self.in_terraform(unit, item));
+                Value::Array(items.collect::<Result<_>>()?)
+            }
+            Value::Object(fields) => {
+                let fields = fields
+                    .iter()
+                    .map(|(key, field)| Ok((key.clone(), self.in_terraform(unit, field)?)));
+                Value::Object(fields.collect::<Result<_>>()?)
+            }
+            other => other.clone(),
+        })
+    }
+
+    /// The file of this name that is nearest above a unit.
+    fn above(&self, unit: &str, file: &str) -> Result<&String> {
+        let mut folder = unit;
+        while let Some((above, _)) = folder.rsplit_once('/') {
+            folder = above;
+            if let Some((path, _)) = self.files.get_key_value(&format!("{folder}/{file}")) {
+                return Ok(path);
+            }
+        }
+        bail!("{unit} has no {file} above it")
     }
 
     /// The module of a unit, and those that it calls.
@@ -139,6 +321,9 @@ impl Module {
         }
         self.outputs
             .extend(blocks(said, "output").map(|(name, _)| name.clone()));
+        let providers = said["provider"]["aws"].as_array().into_iter().flatten();
+        self.aliases
+            .extend(providers.filter_map(|of| Some(of["alias"].as_str()?.to_owned())));
         for (name, call) in blocks(said, "module") {
             let source = call["source"].as_str().unwrap_or_default();
             let source = below_modules(folder, source).with_context(|| format!("module {name}"))?;

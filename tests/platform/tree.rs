@@ -5,6 +5,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
+    sync::{Mutex, PoisonError},
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -99,6 +100,20 @@ pub fn copy(from: &Path, to: &Path) -> Result<()> {
 
 /// What each .tf and .hcl file says, by its path in [`FOLDER`]. Expressions are strings.
 pub fn hcl(tree: &Path) -> Result<BTreeMap<String, Value>> {
+    static OF_THE_PROJECT: Mutex<Option<BTreeMap<String, Value>>> = Mutex::new(None);
+    if tree != root() {
+        return parsed(tree);
+    }
+    let mut known = OF_THE_PROJECT
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    if known.is_none() {
+        *known = Some(parsed(tree)?);
+    }
+    Ok(known.clone().unwrap_or_default())
+}
+
+fn parsed(tree: &Path) -> Result<BTreeMap<String, Value>> {
     let json = succeeded(
         &Command::new("node")
             .arg(script("hcl.mjs"))
