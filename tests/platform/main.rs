@@ -18,6 +18,7 @@ mod policies;
 mod secrets;
 mod traffic;
 mod checkov;
+mod iam;
 mod terraform;
 mod terragrunt;
 mod tree;
@@ -60,6 +61,7 @@ fn main() {
     trials.extend(terragrunt::trials(terraform.as_ref()));
     trials.extend(atlantis::trials());
     trials.extend(checkov::trials());
+    trials.extend(iam::trials(terraform.as_ref()));
     // The trials have it, and its provider ends with the last of them.
     drop(terraform);
     libtest_mimic::run(&arguments, trials).exit();

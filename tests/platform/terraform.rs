@@ -6,12 +6,12 @@
 //! with mocks. It proves nothing that the provider or AWS would say of a value.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::Write,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    sync::Arc,
+    sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant},
 };
@@ -40,11 +40,16 @@ const UNMOCKED: &str = "unmocked";
 /// Who vouches for a mocked cluster's service accounts.
 const ISSUER: &str = "https://oidc.eks.eu-central-1.amazonaws.com/id/MOCK";
 
+/// A plan, once it is made.
+pub type Planned = Arc<Mutex<Option<Value>>>;
+
 /// Terraform, and a provider for as long as this is there.
 #[derive(Clone)]
 pub struct Terraform {
     program: PathBuf,
     schemas: Arc<Value>,
+    /// What was planned before, by tree and unit: a unit's plan begins with those before it.
+    pub plans: Arc<Mutex<BTreeMap<(PathBuf, String), Planned>>>,
     /// Where the provider is, as Terraform takes it.
     provider: String,
     _running: Arc<(Process, TempDir)>,
@@ -125,6 +130,7 @@ impl Terraform {
         Ok(Some(Self {
             program,
             schemas: Arc::new(schemas),
+            plans: Arc::default(),
             provider: provider_said.to_string(),
             _running: Arc::new((provider, folder)),
         }))
@@ -203,10 +209,10 @@ impl Terraform {
     }
 
     /// What Terraform plans for a module with the variables in its folder, and all else mocked.
-    pub fn mocked(&self, folder: &Path, aliases: &[String]) -> Result<Value> {
-        let mut providers = self.mock("");
+    pub fn mocked(&self, folder: &Path, region: &str, aliases: &[String]) -> Result<Value> {
+        let mut providers = self.mock(region, "");
         for alias in aliases {
-            providers += &self.mock(&format!("  alias = {alias:?}\n"));
+            providers += &self.mock(region, &format!("  alias = {alias:?}\n"));
         }
         let tests = folder.join("tests");
         if tests.exists() {
@@ -226,7 +232,7 @@ impl Terraform {
     }
 
     /// A provider that knows every value in the plan already.
-    fn mock(&self, alias: &str) -> String {
+    fn mock(&self, region: &str, alias: &str) -> String {
         let mut mock = format!("mock_provider \"aws\" {{\n{alias}  override_during = plan\n");
         for (kind, block) in [("resource", "mock_resource"), ("data", "mock_data")] {
             for (name, schema) in self.schemas[kind].as_object().into_iter().flatten() {
@@ -235,7 +241,7 @@ impl Terraform {
                     "aws_eks_cluster" => {
                         format!("identity = [{{ oidc = [{{ issuer = {ISSUER:?} }}] }}]")
                     }
-                    _ if has_arn => format!("arn = {:?}", arn(name)),
+                    _ if has_arn => format!("arn = {:?}", arn(name, region)),
                     _ => String::new(),
                 };
                 mock += &format!("  {block} {name:?} {{\n    defaults = {{ {defaults} }}\n  }}\n");
@@ -300,13 +306,16 @@ fn unmock(folder: &Path) -> Result<()> {
 }
 
 /// An ARN as AWS would give one to a resource of this type.
-fn arn(name: &str) -> String {
-    match name {
-        "aws_s3_bucket" => "arn:aws:s3:::mock".to_owned(),
-        "aws_iam_role" => "arn:aws:iam::000000000000:role/mock".to_owned(),
-        "aws_kms_key" => "arn:aws:kms:eu-central-1:000000000000:key/mock".to_owned(),
-        other => format!("arn:aws:mock:eu-central-1:000000000000:{other}/mock"),
-    }
+fn arn(name: &str, region: &str) -> String {
+    let rest = match name {
+        "aws_db_instance" => format!("rds:{region}:000000000000:db:mock"),
+        "aws_iam_role" => "iam::000000000000:role/mock".to_owned(),
+        "aws_kms_key" => format!("kms:{region}:000000000000:key/mock"),
+        "aws_s3_bucket" => "s3:::mock".to_owned(),
+        "aws_secretsmanager_secret" => format!("secretsmanager:{region}:000000000000:secret:mock"),
+        other => format!("mock:{region}:000000000000:{other}/mock"),
+    };
+    format!("arn:aws:{rest}")
 }
 
 /// The provider's schemas of the types that the project's modules use, and its version.

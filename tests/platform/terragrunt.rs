@@ -9,6 +9,7 @@ use std::{
     io::Write,
     path::Path,
     process::Stdio,
+    sync::{Arc, PoisonError},
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -33,7 +34,7 @@ const GENERATED: &[Breakage] = &[];
 const UNPLANNED: &[Breakage] = &[];
 
 /// Stands in for each account: none is in Git.
-const ACCOUNT: &str = "000000000000";
+pub const ACCOUNT: &str = "000000000000";
 
 /// What may be run with outputs that nothing has put out yet.
 const MOCKED: [&str; 3] = ["init", "validate", "plan"];
@@ -157,20 +158,40 @@ impl Live {
         })
     }
 
-    /// What Terraform plans with the inputs of a unit, where what it depends on puts out what the
-    /// unit mocks, and with all else mocked.
+    /// What Terraform plans with the inputs of a unit, where what it depends on puts out what was
+    /// planned for that, and with AWS mocked.
     pub fn plan(&self, terraform: &Terraform, tree: &Path, name: &str) -> Result<Value> {
-        let unit = self
-            .units
-            .get(name)
-            .with_context(|| format!("there is no {name}"))?;
-        let said = self.evaluate(terraform, name, unit)?;
+        let planned = {
+            let mut plans = terraform.plans.lock().expect("nobody panics with it");
+            let key = (tree.to_owned(), name.to_owned());
+            Arc::clone(plans.entry(key).or_default())
+        };
+        let mut planned = planned.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(plan) = &*planned {
+            return Ok(plan.clone());
+        }
+        let unit = self.unit(name)?;
+        let said = self.evaluate(terraform, tree, name)?;
         let (_copy, folder) = terraform.ready(tree, &unit.module)?;
         fs::write(
             folder.join("unit.auto.tfvars.json"),
             said["inputs"].to_string(),
         )?;
-        terraform.mocked(&folder, &self.modules[&unit.module].aliases)
+        let region = said["inputs"]["region"].as_str().unwrap_or("eu-central-1");
+        let plan = terraform.mocked(&folder, region, &self.modules[&unit.module].aliases)?;
+        *planned = Some(plan.clone());
+        Ok(plan)
+    }
+
+    fn unit(&self, name: &str) -> Result<&Unit> {
+        self.units
+            .get(name)
+            .with_context(|| format!("there is no {name}"))
+    }
+
+    /// What a unit gives to its module.
+    pub fn inputs(&self, terraform: &Terraform, tree: &Path, name: &str) -> Result<Value> {
+        Ok(self.evaluate(terraform, tree, name)?["inputs"].take())
     }
 
     /// Whether Terraform takes the files that Terragrunt generates. They differ between units in
@@ -178,7 +199,7 @@ impl Live {
     fn generates(&self, terraform: &Terraform, tree: &Path) -> Result<()> {
         let (name, unit) = self.units.first_key_value().context("there are units")?;
         let (_copy, folder) = terraform.ready(tree, &unit.module)?;
-        let said = self.evaluate(terraform, name, unit)?;
+        let said = self.evaluate(terraform, tree, name)?;
         let files = said["generated"]
             .as_object()
             .context("it is a map of files")?;
@@ -196,7 +217,9 @@ impl Live {
     }
 
     /// A unit's inputs, and the files that Terragrunt generates beside its module.
-    fn evaluate(&self, terraform: &Terraform, name: &str, unit: &Unit) -> Result<Value> {
+    fn evaluate(&self, terraform: &Terraform, tree: &Path, name: &str) -> Result<Value> {
+        no_cycle(self, name, &mut Vec::new())?;
+        let unit = self.unit(name)?;
         let mut locals = self.root["locals"][0]
             .as_object()
             .cloned()
@@ -214,13 +237,19 @@ impl Live {
             .chain(blocks(&unit.said, "generate"))
             .map(|(block, said)| (block.clone(), said["contents"].clone()))
             .collect();
-        let dependencies: Map<String, Value> = blocks(&unit.said, "dependency")
-            .map(|(of, said)| (of.clone(), json!({"outputs": said["mock_outputs"]})))
-            .collect();
+        let mut dependencies = Map::new();
+        for (dependency, of) in &unit.dependencies {
+            let plan = self.plan(terraform, tree, of).with_context(|| of.clone())?;
+            let changes = plan["output_changes"].as_object().into_iter().flatten();
+            let outputs: Map<String, Value> = changes
+                .map(|(output, change)| (output.clone(), change["after"].clone()))
+                .collect();
+            dependencies.insert(dependency.clone(), json!({ "outputs": outputs }));
+        }
         locals.insert("inputs".to_owned(), Value::Object(inputs));
         locals.insert("generated".to_owned(), Value::Object(generated));
-        locals.insert("dependency".to_owned(), Value::Object(dependencies));
         let mut locals = self.in_terraform(name, &Value::Object(locals))?;
+        locals["dependency"] = Value::Object(dependencies);
         let files = self
             .files
             .iter()
