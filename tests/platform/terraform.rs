@@ -25,14 +25,110 @@ use xtask::{client::Connection, host::free_port, process::Process, root, tools};
 use crate::tree::{self, Breakage, FOLDER, succeeded};
 
 /// Each breaks one module, which Terraform then refuses.
-const INVALID: &[Breakage] = &[];
+const INVALID: &[Breakage] = &[
+    [
+        "modules/dns/main.tf",
+        r#"comment = "hello: public""#,
+        r#"coment  = "hello: public""#,
+        r#""coment" is not expected"#,
+    ],
+    [
+        "modules/dns/main.tf",
+        "  name    = var.zone
+  comment",
+        "  comment",
+        r#""name" is required"#,
+    ],
+    [
+        "modules/dns/main.tf",
+        r#""aws_route53_zone" "this""#,
+        r#""aws_route53_zones" "this""#,
+        "aws_route53_zones",
+    ],
+    [
+        "modules/dns/outputs.tf",
+        "aws_route53_zone.this.zone_id",
+        "aws_route53_zone.this.zone_number",
+        "zone_number",
+    ],
+    [
+        "modules/traffic/main.tf",
+        "latency_routing_policy {",
+        "latency_policy {",
+        "latency_policy",
+    ],
+    [
+        "modules/traffic/main.tf",
+        "failure_threshold = 3",
+        r#"failure_threshold = "many""#,
+        "a number is required",
+    ],
+    [
+        "modules/postgres/main.tf",
+        "  password_wo         = local",
+        "  password            = local",
+        "phemeral",
+    ],
+];
 
 /// Each breaks one module, whose tests then fail.
-const UNTESTED: &[Breakage] = &[];
+const UNTESTED: &[Breakage] = &[
+    [
+        "modules/dns/main.tf",
+        r#"issue \"letsencrypt.org;"#,
+        r#"issue \"example.org;"#,
+        "Not Let's Encrypt alone issues",
+    ],
+    [
+        "modules/bucket/main.tf",
+        "block_public_policy     = true",
+        "block_public_policy     = false",
+        "The bucket can be made public",
+    ],
+];
 
-const UNFORMATTED: &[Breakage] = &[];
+const UNFORMATTED: &[Breakage] = &[
+    [
+        "modules/dns/main.tf",
+        r#"comment = "hello: public""#,
+        r#"comment   = "hello: public""#,
+        "dns/main.tf",
+    ],
+    [
+        "live/root.hcl",
+        "terraform_binary = ",
+        "terraform_binary =   ",
+        "live/root.hcl is not formatted",
+    ],
+];
 
-const UNPINNED: &[Breakage] = &[];
+const UNPINNED: &[Breakage] = &[
+    [
+        "modules/dns/versions.tf",
+        r#""= 6.25.0""#,
+        r#""~> 6.25""#,
+        r#"dns takes aws "~> 6.25""#,
+    ],
+    [
+        "modules/dns/versions.tf",
+        r#""= 6.25.0""#,
+        r#""= 6.24.0""#,
+        "not = 6.25.0",
+    ],
+    [
+        "modules/dns/versions.tf",
+        r#"  required_version = ">= 1.11.4, < 2.0.0"
+"#,
+        "",
+        "dns names no required_version",
+    ],
+    [
+        "modules/dns/versions.tf",
+        "required_providers",
+        "required_provider",
+        "dns names no provider",
+    ],
+];
 
 /// The provider of ephemeral resources.
 const UNMOCKED: &str = "unmocked";
@@ -68,17 +164,14 @@ pub fn trials(terraform: Option<&Terraform>) -> Vec<Trial> {
         move |tree| also.formatted(tree),
         UNFORMATTED,
     ));
-    let checks: [(&str, fn(&Terraform, &Path, &str) -> Result<()>, &[Breakage]); 2] = [
+    type Check = fn(&Terraform, &Path, &str) -> Result<()>;
+    let checks: [(&str, Check, &[Breakage]); 2] = [
         ("valid", Terraform::valid, INVALID),
         ("its tests pass", Terraform::tested, UNTESTED),
     ];
     for module in tree::modules(&root()).expect("the modules are in the project") {
         for (what, check, breakages) in checks {
-            let breakages: Vec<Breakage> = breakages
-                .iter()
-                .filter(|[file, ..]| file.starts_with(&format!("modules/{module}/")))
-                .copied()
-                .collect();
+            let breakages = tree::below(&format!("modules/{module}/"), breakages);
             let (terraform, module) = (terraform.clone(), module.clone());
             trials.extend(tree::trials(
                 &format!("terraform, modules/{module}, {what}"),
@@ -362,11 +455,15 @@ fn pinned(tree: &Path) -> Result<()> {
     for module in tree::modules(tree)? {
         let mut providers = Vec::new();
         let mut terraform = None;
+        let mut needs_one = false;
         for (_, file) in said
             .iter()
             .filter(|(path, _)| path.starts_with(&format!("modules/{module}/")))
         {
             let settings = &file["terraform"][0];
+            needs_one |= ["resource", "data", "ephemeral"]
+                .iter()
+                .any(|kind| file.get(kind).is_some());
             terraform = terraform.or(settings["required_version"].as_str());
             for provider in settings["required_providers"]
                 .as_array()
@@ -377,7 +474,10 @@ fn pinned(tree: &Path) -> Result<()> {
             }
         }
         ensure!(terraform.is_some(), "{module} names no required_version");
-        ensure!(!providers.is_empty(), "{module} names no provider");
+        ensure!(
+            !needs_one || !providers.is_empty(),
+            "{module} names no provider"
+        );
         for (name, provider) in providers {
             ensure!(
                 provider["version"] == *expected,

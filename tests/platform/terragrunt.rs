@@ -23,15 +23,156 @@ use crate::{
     tree::{self, Breakage, blocks, succeeded},
 };
 
-const SOURCE: &[Breakage] = &[];
-const INPUTS: &[Breakage] = &[];
-const DEPENDENCIES: &[Breakage] = &[];
-const STATE: &[Breakage] = &[];
+const SOURCE: &[Breakage] = &[
+    [
+        "live/production/global/traffic/terragrunt.hcl",
+        "modules//traffic",
+        "modules//dns",
+        "nothing uses the module traffic",
+    ],
+    [
+        "live/production/global/traffic/terragrunt.hcl",
+        "modules//traffic",
+        "modules//trafic",
+        "which is not there",
+    ],
+    [
+        "live/production/global/traffic/terragrunt.hcl",
+        r#""root.hcl""#,
+        r#""other.hcl""#,
+        "does not include root.hcl",
+    ],
+];
+const INPUTS: &[Breakage] = &[
+    [
+        "live/production/global/traffic/terragrunt.hcl",
+        r#"email = ""#,
+        r#"mail = ""#,
+        "gives mail",
+    ],
+    [
+        "live/production/global/traffic/terragrunt.hcl",
+        r#"  email = "platform@example.com"
+"#,
+        "",
+        "does not give email",
+    ],
+];
+const DEPENDENCIES: &[Breakage] = &[
+    [
+        "live/production/global/traffic/terragrunt.hcl",
+        r#""../dns""#,
+        r#""../dnss""#,
+        "which is no unit",
+    ],
+    [
+        "live/production/global/traffic/terragrunt.hcl",
+        "outputs.zone_id",
+        "outputs.zone",
+        "takes zone of",
+    ],
+    [
+        "live/production/global/traffic/terragrunt.hcl",
+        "dependency.dns.",
+        "dependency.dsn.",
+        "which it does not have",
+    ],
+    [
+        "live/production/global/traffic/terragrunt.hcl",
+        r#"    zone_id = "mock""#,
+        "    name_servers = []",
+        "and mocks",
+    ],
+    [
+        "live/production/global/traffic/terragrunt.hcl",
+        r#"["validate"]"#,
+        r#"["validate", "apply"]"#,
+        "when it runs apply",
+    ],
+    [
+        "live/production/global/traffic/terragrunt.hcl",
+        r#"  mock_outputs_allowed_terraform_commands = ["validate"]
+"#,
+        "",
+        "does not say when it may mock",
+    ],
+    [
+        "live/production/global/dns/terragrunt.hcl",
+        "inputs = {",
+        r#"dependency "traffic" {
+  config_path = "../traffic"
 
-const GENERATED: &[Breakage] = &[];
+  mock_outputs_allowed_terraform_commands = ["validate"]
+  mock_outputs                            = { health_check_ids = {} }
+}
+
+inputs = {
+  turns = dependency.traffic.outputs.health_check_ids
+"#,
+        "depends on itself",
+    ],
+];
+const STATE: &[Breakage] = &[
+    [
+        "live/root.hcl",
+        r#""${path_relative_to_include()}/terraform"#,
+        r#""all/terraform"#,
+        "two units have the state",
+    ],
+    [
+        "live/root.hcl",
+        "encrypt      = true",
+        "encrypt      = false",
+        "not encrypted",
+    ],
+    [
+        "live/production/global/traffic/terragrunt.hcl",
+        "inputs = {",
+        r#"remote_state {
+  backend = "local"
+}
+
+inputs = {"#,
+        "has its own remote_state",
+    ],
+];
+
+const GENERATED: &[Breakage] = &[
+    [
+        "live/root.hcl",
+        "allowed_account_ids",
+        "allowed_accounts",
+        "allowed_accounts",
+    ],
+    [
+        "live/root.hcl",
+        "default_tags {",
+        "default_tag {",
+        "default_tag",
+    ],
+];
 
 /// Each breaks one unit, which Terraform then does not plan.
-const UNPLANNED: &[Breakage] = &[];
+const UNPLANNED: &[Breakage] = &[
+    [
+        "live/production/eu-central-1/keys/terragrunt.hcl",
+        "root.locals.account",
+        "root.locals.acount",
+        "acount",
+    ],
+    [
+        "live/production/eu-central-1/keys/terragrunt.hcl",
+        r#""backups""#,
+        r#""everything""#,
+        "purposes",
+    ],
+    [
+        "live/production/eu-central-1/keys/terragrunt.hcl",
+        "purposes = [",
+        r#"purposes = ["cluster", {}], others = ["#,
+        "purposes",
+    ],
+];
 
 /// Stands in for each account: none is in Git.
 pub const ACCOUNT: &str = "000000000000";
@@ -70,7 +211,8 @@ struct Module {
 }
 
 pub fn trials(terraform: Option<&Terraform>) -> Vec<Trial> {
-    let checks: [(&str, fn(&Live) -> Result<()>, &[Breakage]); 4] = [
+    type Check = fn(&Live) -> Result<()>;
+    let checks: [(&str, Check, &[Breakage]); 4] = [
         ("every module is used", modules_are_used, SOURCE),
         ("inputs are variables", inputs_are_variables, INPUTS),
         (
@@ -99,12 +241,7 @@ pub fn trials(terraform: Option<&Terraform>) -> Vec<Trial> {
     ));
     let live = Live::read(&root()).map(|live| live.units.into_keys().collect::<Vec<_>>());
     for unit in live.unwrap_or_default() {
-        let prefix = format!("live/{unit}/");
-        let breakages: Vec<Breakage> = UNPLANNED
-            .iter()
-            .filter(|[file, ..]| file.starts_with(&prefix))
-            .copied()
-            .collect();
+        let breakages = tree::below(&format!("live/{unit}/"), UNPLANNED);
         let terraform = terraform.clone();
         trials.extend(tree::trials(
             &format!("terragrunt, {unit}, Terraform plans it"),
@@ -268,8 +405,10 @@ impl Live {
         let mut input = console.stdin.take().context("stdin is piped")?;
         input.write_all(b"jsonencode({inputs = local.inputs, generated = local.generated})\n")?;
         drop(input);
-        let printed = succeeded(&console.wait_with_output()?)?;
-        let quoted: String = serde_json::from_str(&printed).with_context(|| printed.clone())?;
+        let output = console.wait_with_output()?;
+        // It succeeds, too, where it has nothing but errors to print.
+        let quoted: String = serde_json::from_slice(&output.stdout)
+            .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
         Ok(serde_json::from_str(&quoted)?)
     }
 

@@ -44,6 +44,21 @@ where
     trials
 }
 
+/// Those of the breakages that are of files below `prefix`. Each is of a file that is there: else
+/// nobody would see that it is not tried any more.
+pub fn below(prefix: &str, breakages: &[Breakage]) -> Vec<Breakage> {
+    for [file, ..] in breakages {
+        assert!(
+            root().join(FOLDER).join(file).exists(),
+            "there is no {file}"
+        );
+    }
+    let of = breakages
+        .iter()
+        .filter(|[file, ..]| file.starts_with(prefix));
+    of.copied().collect()
+}
+
 fn first_line(text: &str) -> &str {
     text.trim().lines().next().unwrap_or_default()
 }

