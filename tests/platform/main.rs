@@ -10,17 +10,17 @@ mod atlantis;
     reason = "tests/manifests uses all of it, and this some of it"
 )]
 mod checker;
+mod checkov;
 mod clusters;
 mod diagrams;
+mod iam;
 mod links;
 mod observability;
 mod policies;
 mod secrets;
-mod traffic;
-mod checkov;
-mod iam;
 mod terraform;
 mod terragrunt;
+mod traffic;
 mod tree;
 
 use std::env;
@@ -48,20 +48,18 @@ fn main() {
     });
     let mut trials = Vec::new();
     trials.extend(addons::trials(&checker));
+    trials.extend(atlantis::trials());
+    trials.extend(checkov::trials());
     trials.extend(clusters::trials(&checker));
     trials.extend(diagrams::trials());
+    trials.extend(iam::trials(terraform.as_ref()));
     trials.extend(links::trials());
     trials.extend(observability::trials(&checker));
     trials.extend(policies::trials(&checker));
     trials.extend(secrets::trials(&checker));
-    trials.extend(traffic::trials(&checker));
-    trials.extend(terraform::trials());
-    trials.extend(terragrunt::trials());
     trials.extend(terraform::trials(terraform.as_ref()));
     trials.extend(terragrunt::trials(terraform.as_ref()));
-    trials.extend(atlantis::trials());
-    trials.extend(checkov::trials());
-    trials.extend(iam::trials(terraform.as_ref()));
+    trials.extend(traffic::trials(&checker));
     // The trials have it, and its provider ends with the last of them.
     drop(terraform);
     libtest_mimic::run(&arguments, trials).exit();
