@@ -63,6 +63,8 @@ Loader.add_constructor(
     yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG,
     lambda loader, node: loader.construct_mapping(node, deep=True),
 )
+# `=` alone is text here as for everybody but YAML 1.1, which nobody here speaks for its sake.
+Loader.add_constructor("tag:yaml.org,2002:value", Loader.construct_yaml_str)
 
 
 def built_in(document, version):

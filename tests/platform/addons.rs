@@ -4,9 +4,10 @@ use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
+    sync::{Mutex, OnceLock, PoisonError},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
@@ -36,15 +37,14 @@ pub struct Rendered {
 pub fn trials(checker: &Checker) -> Vec<Trial> {
     let mut trials = Vec::new();
     for cluster in clusters() {
-        let choices = ALTERNATIVES.map(|choice| vec![choice]);
-        for settings in [vec![]].into_iter().chain(choices) {
+        for settings in choices() {
             for custom in [false, true] {
                 let (checker, cluster) = (checker.clone(), cluster.clone());
                 let (settings, schemas) = (settings.clone(), checker.schemas.is_some());
                 let name = format!(
                     "add-ons, {}{}: {}",
                     shown(&cluster),
-                    settings.concat().replacen("choices.", " with ", 1),
+                    with(&settings),
                     if custom {
                         "valid custom resources"
                     } else {
@@ -52,7 +52,7 @@ pub fn trials(checker: &Checker) -> Vec<Trial> {
                     }
                 );
                 let trial = Trial::test(name, move || {
-                    valid(&render(&checker, &cluster, &settings)?, custom)
+                    valid(rendered(&checker, &cluster, &settings)?, custom)
                 });
                 trials.push(trial.with_ignored_flag(custom && !schemas));
             }
@@ -76,6 +76,30 @@ pub fn trials(checker: &Checker) -> Vec<Trial> {
         ));
     }
     trials
+}
+
+/// The clusters' own choices, and then each other one.
+pub fn choices() -> Vec<Vec<&'static str>> {
+    let others = ALTERNATIVES.map(|choice| vec![choice]);
+    [vec![]].into_iter().chain(others).collect()
+}
+
+/// The add-ons with a chart of somebody else's.
+pub fn with_charts() -> Vec<String> {
+    let mut addons = Vec::new();
+    for entry in fs::read_dir(folder()).expect("a folder of the project") {
+        let path = entry.expect("it can be listed").path();
+        if path.join("values.yaml").is_file() {
+            addons.push(
+                path.file_name()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned(),
+            );
+        }
+    }
+    addons.sort();
+    addons
 }
 
 /// What others publish, by a version or a commit that nobody can move: ours is the branch that Argo
@@ -150,9 +174,35 @@ fn folder() -> PathBuf {
     xtask::root().join("deploy/platform/addons")
 }
 
-fn shown(cluster: &Path) -> String {
+pub fn shown(cluster: &Path) -> String {
     let name = cluster.file_stem().unwrap_or_default();
     name.to_string_lossy().into_owned()
+}
+
+/// ` with logs=elasticsearch`, where that is not the cluster's own choice.
+pub fn with(settings: &[&str]) -> String {
+    settings.concat().replacen("choices.", " with ", 1)
+}
+
+/// The add-on that an Application is of.
+pub fn addon_of(application: &Value) -> Result<&str> {
+    application["metadata"]["labels"]["app.kubernetes.io/component"]
+        .as_str()
+        .context("an Application is labelled with its add-on")
+}
+
+/// [`render`], once for all tests.
+pub fn rendered(checker: &Checker, cluster: &Path, settings: &[&str]) -> Result<&'static Rendered> {
+    type Once = &'static OnceLock<Result<Rendered, String>>;
+    static ALL: Mutex<BTreeMap<String, Once>> = Mutex::new(BTreeMap::new());
+    let key = format!("{}{}", shown(cluster), with(settings));
+    let once: Once = {
+        let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(key).or_insert_with(|| Box::leak(Box::default()))
+    };
+    let rendered = once
+        .get_or_init(|| render(checker, cluster, settings).map_err(|error| format!("{error:#}")));
+    rendered.as_ref().map_err(|error| anyhow!(error.clone()))
 }
 
 /// What a cluster gets, each object with its problem if it has one.
@@ -175,12 +225,9 @@ pub fn render(checker: &Checker, cluster: &Path, settings: &[&str]) -> Result<Re
             let yaml = checker
                 .render_chart(&chart, &[values.path().to_owned()], &[])
                 .with_context(|| name_of(&application.object))?;
-            let addon = application.object["metadata"]["labels"]["app.kubernetes.io/component"]
-                .as_str()
-                .context("an Application is labelled with its add-on")?;
             let made = checker.checked(&yaml)?;
             ensure!(!made.is_empty(), "{path} makes nothing");
-            objects.insert(addon.to_owned(), made);
+            objects.insert(addon_of(&application.object)?.to_owned(), made);
         }
     }
     Ok(Rendered {

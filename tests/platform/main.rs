@@ -4,6 +4,7 @@
 
 mod addons;
 mod atlantis;
+mod charts;
 #[path = "../manifests/checker.rs"]
 #[allow(
     dead_code,
@@ -13,15 +14,20 @@ mod checker;
 mod checkov;
 mod clusters;
 mod diagrams;
+mod fits;
+mod hygiene;
 mod iam;
 mod links;
 mod observability;
+mod overview;
 mod policies;
+mod references;
 mod secrets;
 mod terraform;
 mod terragrunt;
 mod traffic;
 mod tree;
+mod world;
 
 use std::env;
 
@@ -49,13 +55,18 @@ fn main() {
     let mut trials = Vec::new();
     trials.extend(addons::trials(&checker));
     trials.extend(atlantis::trials());
+    trials.extend(charts::trials(&checker));
     trials.extend(checkov::trials());
     trials.extend(clusters::trials(&checker));
     trials.extend(diagrams::trials());
+    trials.extend(fits::trials(&checker));
+    trials.extend(hygiene::trials());
     trials.extend(iam::trials(terraform.as_ref()));
     trials.extend(links::trials());
     trials.extend(observability::trials(&checker));
+    trials.extend(overview::trials());
     trials.extend(policies::trials(&checker));
+    trials.extend(references::trials(&checker));
     trials.extend(secrets::trials(&checker));
     trials.extend(terraform::trials(terraform.as_ref()));
     trials.extend(terragrunt::trials(terraform.as_ref()));

