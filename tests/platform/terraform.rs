@@ -401,6 +401,7 @@ fn unmock(folder: &Path) -> Result<()> {
 /// An ARN as AWS would give one to a resource of this type.
 fn arn(name: &str, region: &str) -> String {
     let rest = match name {
+        "aws_cloudwatch_log_group" => format!("logs:{region}:000000000000:log-group:mock"),
         "aws_db_instance" => format!("rds:{region}:000000000000:db:mock"),
         "aws_iam_role" => "iam::000000000000:role/mock".to_owned(),
         "aws_kms_key" => format!("kms:{region}:000000000000:key/mock"),

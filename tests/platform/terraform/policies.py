@@ -21,12 +21,14 @@ GLOBAL = re.compile(
     r"|(Principal|Request|Resource)Tag/.+|CalledVia|ViaAWSService|ResourceAccount)",
     re.IGNORECASE,
 )
-# What the copy does not have, and the policies do that its users publish.
+# Actions that the copy lacks, or of which it lacks a resource. Published policies have them.
 BESIDES = {
     # docs/install/iam_policy.json of kubernetes-sigs/aws-load-balancer-controller.
     "elasticloadbalancing:ModifyIpPools",
     # cmd/clusterawsadm of kubernetes-sigs/cluster-api-provider-aws, of arn:*:eks:*:*:cluster/*.
     "eks:CreateCluster",
+    # docs/example-iam-policy.json of kubernetes-sigs/aws-ebs-csi-driver, of a snapshot.
+    "ec2:CreateVolume",
 }
 OPERATOR = re.compile(
     r"(ForAllValues:|ForAnyValue:)?(Null|((String|Arn)(Not)?(Equals|Like)|StringEqualsIgnoreCase"
