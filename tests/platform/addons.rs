@@ -212,7 +212,7 @@ pub fn render(checker: &Checker, cluster: &Path, settings: &[&str]) -> Result<Re
     let yaml = checker.render_chart(&folder(), &[cluster.to_owned()], &all)?;
     let applications = checker.checked(&yaml)?;
     ensure!(!applications.is_empty(), "no Application was rendered");
-    let mut objects = BTreeMap::new();
+    let (mut addons, mut texts) = (Vec::new(), Vec::new());
     for application in &applications {
         let sources = application.object["spec"]["sources"].as_array();
         for source in sources.context("it has sources")? {
@@ -225,10 +225,16 @@ pub fn render(checker: &Checker, cluster: &Path, settings: &[&str]) -> Result<Re
             let yaml = checker
                 .render_chart(&chart, &[values.path().to_owned()], &[])
                 .with_context(|| name_of(&application.object))?;
-            let made = checker.checked(&yaml)?;
-            ensure!(!made.is_empty(), "{path} makes nothing");
-            objects.insert(addon_of(&application.object)?.to_owned(), made);
+            addons.push(addon_of(&application.object)?.to_owned());
+            texts.push(yaml);
         }
+    }
+    let objects: BTreeMap<_, _> = addons
+        .into_iter()
+        .zip(checker.checked_all(&texts)?)
+        .collect();
+    for (addon, made) in &objects {
+        ensure!(!made.is_empty(), "the objects of {addon} are none");
     }
     Ok(Rendered {
         cluster: shown(cluster),
