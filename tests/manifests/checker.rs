@@ -1,5 +1,10 @@
 //! Helm, and the validator.
 
+#![allow(
+    dead_code,
+    reason = "tests/manifests and tests/platform have it, and neither uses all of it"
+)]
+
 use std::{
     env,
     io::Write,

@@ -6,10 +6,6 @@ mod addons;
 mod atlantis;
 mod charts;
 #[path = "../manifests/checker.rs"]
-#[allow(
-    dead_code,
-    reason = "tests/manifests uses all of it, and this some of it"
-)]
 mod checker;
 mod checkov;
 mod clusters;
