@@ -6,9 +6,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     env, fs,
+    io::{BufRead, BufReader, Write},
+    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::Command,
     sync::{Mutex, OnceLock, PoisonError},
+    thread,
 };
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -18,7 +21,7 @@ use tempfile::TempDir;
 use xtask::{
     root,
     tools::{
-        charts::{VARIABLE, find_or_pull},
+        charts::{VARIABLE, find_or_pull, pull},
         helm, python,
     },
 };
@@ -40,8 +43,8 @@ const THERE: [&str; 3] = [
     "monitoring.coreos.com/v1",
 ];
 
-/// Values that a chart takes although its values.yaml does not name each: the add-on, where they
-/// begin, and why.
+/// Values that a chart takes although its values.yaml does not name each: the add-on, the value, or
+/// with a dot at its end what is below it, and why.
 const UNNAMED: &[(&str, &str, &str)] = &[
     ("argocd", "configs.cm.", "entries of a ConfigMap"),
     ("argocd", "configs.params.", "entries of a ConfigMap"),
@@ -65,7 +68,46 @@ const UNNAMED: &[(&str, &str, &str)] = &[
         "readinessProbe.",
         "fields of Kubernetes, as the chart finds them",
     ),
+    (
+        "kong",
+        "controller.ingressController.admissionWebhook.annotations",
+        "only the template names it",
+    ),
+    (
+        "kong",
+        "controller.ingressController.admissionWebhook.certificate.secretName",
+        "in a comment that is not indented as it would have to be",
+    ),
+    (
+        "kong",
+        "controller.ingressController.env.",
+        "options of the controller",
+    ),
+    ("kong", "gateway.env.", "Kong's own configuration"),
     ("loki", "loki.limits_config.", "Loki's own configuration"),
+];
+
+/// Folders of CRDs in others' repositories, and what is in them. Argo CD reads them out of Git, or
+/// has kustomize build them: neither is done here.
+const IN_GIT: [(&str, &str, &[&str]); 2] = [
+    (
+        "https://github.com/kubernetes-sigs/gateway-api.git",
+        "config/crd",
+        &[
+            "gateway.networking.k8s.io/v1 Gateway",
+            "gateway.networking.k8s.io/v1 GatewayClass",
+            "gateway.networking.k8s.io/v1 HTTPRoute",
+            "gateway.networking.k8s.io/v1 ReferenceGrant",
+        ],
+    ),
+    (
+        "https://github.com/spinframework/spin-operator.git",
+        "config/crd/bases",
+        &[
+            "core.spinkube.dev/v1alpha1 SpinApp",
+            "core.spinkube.dev/v1alpha1 SpinAppExecutor",
+        ],
+    ),
 ];
 
 /// An add-on's chart, and what its Application says of it.
@@ -117,6 +159,17 @@ pub fn trials(checker: &Checker) -> Vec<Trial> {
             finds(&checker, values, change, says)
         }));
     }
+    trials.push(Trial::test("charts: one is pulled", || Ok(pulls()?)));
+    for (what, name, version, says) in NOT_PULLED {
+        trials.push(Trial::test(
+            format!("charts: {what} is not pulled"),
+            move || Ok(pulls_not(name, version, says)?),
+        ));
+    }
+    trials.push(Trial::test(
+        "charts: only what is in a folder of CRDs is taken to be there",
+        || Ok(takes_from_git()?),
+    ));
     trials
 }
 
@@ -165,7 +218,12 @@ fn in_cluster(rendered: &addons::Rendered) -> Result<Vec<Chart>> {
 impl Chart {
     fn folder(&self) -> Result<PathBuf> {
         let source = env::var_os(VARIABLE).context("nobody says where charts are")?;
-        find_or_pull(source.into(), &self.repository, &self.name, &self.version)
+        find_or_pull(
+            Path::new(&source),
+            &self.repository,
+            &self.name,
+            &self.version,
+        )
     }
 
     /// What `helm template` makes of it, once for all tests.
@@ -277,8 +335,9 @@ fn unknown_keys(chart: &Chart, folder: &Path) -> Result<BTreeSet<String>> {
     let theirs: Value = serde_json::from_slice(&output.stdout)?;
     let mut unknown = BTreeSet::new();
     compare(&chart.values, &theirs, "", &mut |key| {
-        let may = |(addon, begin, _): &(&str, &str, &str)| {
-            chart.addon == *addon && key.starts_with(begin)
+        let may = |(addon, value, _): &(&str, &str, &str)| {
+            let below = value.ends_with('.') && key.starts_with(value);
+            chart.addon == *addon && (below || key == *value)
         };
         if !UNNAMED.iter().any(may) {
             unknown.insert(format!("{}: the chart has no value {key}", chart.addon));
@@ -335,7 +394,22 @@ fn unknown_kinds(checker: &Checker, world: &World) -> Result<BTreeSet<String>> {
     for chart in in_cluster(rendered)? {
         kinds.extend(defined(chart.made(checker)?));
     }
+    for application in rendered.applications.iter().map(|object| &object.object) {
+        let sources = application["spec"]["sources"].as_array();
+        for source in sources.into_iter().flatten() {
+            kinds.extend(in_git(source));
+        }
+    }
     Ok(undefined(&world.objects, &kinds))
+}
+
+/// The kinds that a source of an Application has in Git.
+fn in_git(source: &Value) -> BTreeSet<String> {
+    let folder = |(repository, path, _): &&(&str, &str, &[&str])| {
+        source["repoURL"] == *repository && source["path"] == *path
+    };
+    let kinds = IN_GIT.iter().filter(folder).flat_map(|row| row.2);
+    kinds.map(|kind| (*kind).to_owned()).collect()
 }
 
 fn undefined(objects: &[Placed], kinds: &BTreeSet<String>) -> BTreeSet<String> {
@@ -470,6 +544,198 @@ fn finds(checker: &Checker, values: &str, change: [&str; 2], says: &str) -> Resu
         [problem] if problem.starts_with(says) => Ok(()),
         _ => Err(format!("it says {problems:?}").into()),
     }
+}
+
+/// A repository of charts, as a web server has them: the small chart, and what is none.
+struct Repository {
+    folder: TempDir,
+    address: String,
+}
+
+impl Repository {
+    fn new() -> Result<Self> {
+        let folder = TempDir::new()?;
+        let small = folder.path().join("small");
+        fs::create_dir_all(small.join("templates"))?;
+        fs::write(small.join("values.yaml"), SMALL.0)?;
+        fs::write(small.join("templates/small.yaml"), SMALL.1)?;
+        for version in ["1.2.3", "v1.2.4"] {
+            fs::write(
+                small.join("Chart.yaml"),
+                format!("apiVersion: v2\nname: small\nversion: {version}\n"),
+            )?;
+            Self::helm(&folder, &["package", "small", "--destination", "."])?;
+        }
+        // As charts are named where each release has a folder of its own.
+        fs::rename(
+            folder.path().join("small-1.2.3.tgz"),
+            folder.path().join("small.tgz"),
+        )?;
+        Self::helm(&folder, &["repo", "index", "."])?;
+        let index = folder.path().join("index.yaml");
+        let entry = |name: &str, version: &str, file: &str| {
+            format!(
+                "  {name}:\n  - {{apiVersion: v2, name: {name}, version: {version}, urls: [{file}]}}\n"
+            )
+        };
+        let text = fs::read_to_string(&index)?.replace(
+            "entries:\n",
+            &[
+                "entries:\n",
+                &entry("page", "1.0.0", "page-1.0.0.tgz"),
+                &entry("gone", "1.0.0", "gone-1.0.0.tgz"),
+                &entry("other", "1.0.0", "small.tgz"),
+            ]
+            .concat(),
+        );
+        fs::write(&index, text)?;
+        fs::write(folder.path().join("page-1.0.0.tgz"), "<html>Log in</html>")?;
+        let address = serve(folder.path().to_owned())?;
+        Ok(Self { folder, address })
+    }
+
+    fn helm(folder: &TempDir, arguments: &[&str]) -> Result<()> {
+        let output = Command::new(helm::program()?)
+            .args(arguments)
+            .current_dir(folder.path())
+            .output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "helm {arguments:?}: {said}");
+        Ok(())
+    }
+
+    /// What comes of pulling from it, and the files that are there then.
+    fn pull(
+        &self,
+        address: &str,
+        name: &str,
+        version: &str,
+    ) -> Result<(Result<PathBuf>, Vec<String>)> {
+        let into = self.folder.path().join("pulled");
+        let pulled = pull(&into, address, name, version);
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&into)? {
+            files.push(entry?.file_name().to_string_lossy().into_owned());
+        }
+        files.sort();
+        Ok((pulled, files))
+    }
+}
+
+/// A server of what is in `folder`, until the process ends.
+fn serve(folder: PathBuf) -> Result<String> {
+    let listener = TcpListener::bind(("127.0.0.1", 0))?;
+    let address = format!("http://127.0.0.1:{}/charts", listener.local_addr()?.port());
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            // A client that leaves early is no concern of the next one.
+            let _ = stream.and_then(|stream| answer(stream, &folder));
+        }
+    });
+    Ok(address)
+}
+
+fn answer(mut stream: TcpStream, folder: &Path) -> std::io::Result<()> {
+    let mut lines = BufReader::new(stream.try_clone()?).lines();
+    let request = lines.next().transpose()?.unwrap_or_default();
+    for line in lines {
+        if line?.is_empty() {
+            break;
+        }
+    }
+    let path = request.split(' ').nth(1).unwrap_or_default();
+    let file = path.strip_prefix("/charts/").unwrap_or_default();
+    let (status, body) = match fs::read(folder.join(file)) {
+        Ok(body) => ("200 OK", body),
+        Err(_) => ("404 Not Found", Vec::new()),
+    };
+    let length = body.len();
+    write!(
+        stream,
+        "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    )?;
+    stream.write_all(&body)
+}
+
+fn pulls() -> Result<()> {
+    let repository = Repository::new()?;
+    let slash = format!("{}/", repository.address);
+    let mut wanted = Vec::new();
+    for (address, version) in [
+        (&repository.address, "1.2.3"),
+        (&slash, "v1.2.3"),
+        (&repository.address, "1.2.4"),
+        (&slash, "v1.2.4"),
+    ] {
+        let (pulled, files) = repository.pull(address, "small", version)?;
+        let pulled = pulled.with_context(|| format!("{version} from {address}"))?;
+        wanted.push(format!("small-{version}.tgz"));
+        wanted.sort();
+        ensure!(files == wanted, "{version} left {files:?}");
+        let folder = pulled.parent().context("it is in a folder")?;
+        let found = find_or_pull(folder, "https://nowhere.test", "small", version)?;
+        ensure!(found == pulled, "{} is there", found.display());
+    }
+    Ok(())
+}
+
+/// What, its name and version, and what is said of it.
+const NOT_PULLED: [(&str, &str, &str, &str); 5] = [
+    (
+        "a version that the repository does not have",
+        "small",
+        "1.2.9",
+        "no small 1.2.9 from http://",
+    ),
+    (
+        "a chart that it does not have",
+        "big",
+        "1.2.3",
+        "no big 1.2.3 from http://",
+    ),
+    (
+        "a page in the place of a chart",
+        "page",
+        "1.0.0",
+        "cannot read the chart page: ",
+    ),
+    (
+        "a chart under another's name",
+        "other",
+        "1.0.0",
+        "what came is small 1.2.3",
+    ),
+    (
+        "a chart that only the index has",
+        "gone",
+        "1.0.0",
+        "404 Not Found",
+    ),
+];
+
+fn pulls_not(name: &str, version: &str, says: &str) -> Result<()> {
+    let repository = Repository::new()?;
+    let (pulled, files) = repository.pull(&repository.address, name, version)?;
+    ensure!(files.is_empty(), "it left {files:?}");
+    let error = pulled.err().context("it is pulled")?;
+    let said = format!("{error:#}");
+    ensure!(said.contains(says), "it says {said}");
+    ensure!(said.contains(VARIABLE), "it says not what to do: {said}");
+    // A folder that somebody names is not written to.
+    let into = repository.folder.path().join("pulled");
+    let found = find_or_pull(&into, &repository.address, "small", "1.2.3");
+    ensure!(found.is_err(), "it is pulled into a folder of somebody's");
+    Ok(())
+}
+
+fn takes_from_git() -> Result<()> {
+    for (repository, path, kinds) in IN_GIT {
+        let taken = in_git(&json!({"repoURL": repository, "path": path}));
+        ensure!(taken.iter().eq(kinds), "of {repository}: {taken:?}");
+        let others = in_git(&json!({"repoURL": repository, "path": "config"}));
+        ensure!(others.is_empty(), "of another folder: {others:?}");
+    }
+    Ok(())
 }
 
 fn none(problems: &BTreeSet<String>) -> Result<(), Failed> {
