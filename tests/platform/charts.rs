@@ -110,6 +110,29 @@ const IN_GIT: [(&str, &str, &[&str]); 2] = [
     ),
 ];
 
+/// What Cluster API's operator installs, and the kinds that it brings: the operator takes them from
+/// a release when it runs.
+const OF_PROVIDERS: [(&str, &str, &[&str]); 2] = [
+    (
+        "CoreProvider",
+        "cluster-api",
+        &[
+            "cluster.x-k8s.io/v1beta2 Cluster",
+            "cluster.x-k8s.io/v1beta2 MachinePool",
+        ],
+    ),
+    (
+        "InfrastructureProvider",
+        "aws",
+        &[
+            "controlplane.cluster.x-k8s.io/v1beta2 AWSManagedControlPlane",
+            "infrastructure.cluster.x-k8s.io/v1beta2 AWSClusterRoleIdentity",
+            "infrastructure.cluster.x-k8s.io/v1beta2 AWSManagedCluster",
+            "infrastructure.cluster.x-k8s.io/v1beta2 AWSManagedMachinePool",
+        ],
+    ),
+];
+
 /// An add-on's chart, and what its Application says of it.
 #[derive(Clone)]
 struct Chart {
@@ -166,9 +189,10 @@ pub fn trials(checker: &Checker) -> Vec<Trial> {
             move || Ok(pulls_not(name, version, says)?),
         ));
     }
+    let also = checker.clone();
     trials.push(Trial::test(
-        "charts: only what is in a folder of CRDs is taken to be there",
-        || Ok(takes_from_git()?),
+        "charts: kinds that no chart has are of what brings them",
+        move || Ok(takes_what_is_brought(&also)?),
     ));
     trials
 }
@@ -367,11 +391,18 @@ fn compare(ours: &Value, theirs: &Value, at: &str, unknown: &mut impl FnMut(&str
     }
 }
 
-/// The kinds that these objects define.
+/// The kinds that these objects define, or have defined.
 fn defined(objects: &[Object]) -> BTreeSet<String> {
     let mut kinds = BTreeSet::new();
-    let objects = objects.iter().map(|object| &object.object);
-    for object in objects.filter(|object| object["kind"] == "CustomResourceDefinition") {
+    for object in objects.iter().map(|object| &object.object) {
+        for (kind, name, brings) in OF_PROVIDERS {
+            if object["kind"] == kind && object["metadata"]["name"] == name {
+                kinds.extend(brings.iter().map(|kind| (*kind).to_owned()));
+            }
+        }
+        if object["kind"] != "CustomResourceDefinition" {
+            continue;
+        }
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let group = text(&object["spec"]["group"]);
         let kind = text(&object["spec"]["names"]["kind"]);
@@ -728,12 +759,41 @@ fn pulls_not(name: &str, version: &str, says: &str) -> Result<()> {
     Ok(())
 }
 
-fn takes_from_git() -> Result<()> {
+/// Each row of the two tables is of something that a cluster has, and of nothing else.
+fn takes_what_is_brought(checker: &Checker) -> Result<()> {
+    let mut sources = Vec::new();
+    for file in addons::clusters() {
+        for application in &addons::rendered(checker, &file, &[])?.applications {
+            let of_one = application.object["spec"]["sources"].as_array();
+            sources.extend(of_one.into_iter().flatten());
+        }
+    }
     for (repository, path, kinds) in IN_GIT {
-        let taken = in_git(&json!({"repoURL": repository, "path": path}));
-        ensure!(taken.iter().eq(kinds), "of {repository}: {taken:?}");
-        let others = in_git(&json!({"repoURL": repository, "path": "config"}));
-        ensure!(others.is_empty(), "of another folder: {others:?}");
+        let mut folder = json!({"repoURL": repository, "path": path});
+        let there = sources
+            .iter()
+            .any(|source| source["repoURL"] == repository && source["path"] == path);
+        ensure!(there, "no add-on has {path} of {repository}");
+        ensure!(in_git(&folder).iter().eq(kinds), "{repository} brings less");
+        folder["path"] = json!("another");
+        ensure!(
+            in_git(&folder).is_empty(),
+            "another folder brings {kinds:?}"
+        );
+    }
+    for (kind, name, kinds) in OF_PROVIDERS {
+        let brings = |name: &str| {
+            defined(&[Object {
+                object: json!({"kind": kind, "metadata": {"name": name}}),
+                custom: true,
+                problem: None,
+            }])
+        };
+        ensure!(brings(name).iter().eq(kinds), "{kind} {name} brings less");
+        ensure!(
+            brings("another").is_empty(),
+            "another {kind} brings {kinds:?}"
+        );
     }
     Ok(())
 }

@@ -13,8 +13,8 @@
 //!
 //! Terraform is in none of them: [`terraform`] is the one on PATH.
 //!
-//! What is there is taken. What is fetched is pinned with its digest, except for Debian's
-//! packages: those carry Debian's signature.
+//! What is there is taken. What is fetched is pinned with its digest. Debian's packages carry
+//! Debian's signature instead, and charts no more than a version, as Argo CD takes them.
 
 pub mod charts;
 pub mod debian;
