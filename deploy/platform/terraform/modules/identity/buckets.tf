@@ -12,6 +12,9 @@ locals {
     Condition = { StringEquals = { "kms:ViaService" = "s3.${local.backups.region}.amazonaws.com" } }
   }
 
+  # The copy takes dumps when the region of the first is lost.
+  dumps = concat([local.backups], [for purpose, bucket in var.buckets : bucket if purpose == "backups-copy"])
+
   # deploy/chart/files/backup.sh and restore.sh, both as this service account: `aws s3 cp` in parts
   # if need be, `aws s3 ls`, and `aws s3 cp` back. Neither deletes; the bucket's lifecycle does.
   hello_backup = jsonencode({
@@ -21,16 +24,19 @@ locals {
         Sid      = "PutAndGet"
         Effect   = "Allow"
         Action   = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]
-        Resource = "arn:aws:s3:::${local.backups.name}/pg_dump/*"
+        Resource = [for bucket in local.dumps : "arn:aws:s3:::${bucket.name}/pg_dump/*"]
       },
       {
         Sid       = "List"
         Effect    = "Allow"
         Action    = "s3:ListBucket"
-        Resource  = "arn:aws:s3:::${local.backups.name}"
+        Resource  = [for bucket in local.dumps : "arn:aws:s3:::${bucket.name}"]
         Condition = { StringLike = { "s3:prefix" = ["pg_dump/*"] } }
       },
-      local.decrypt_backups,
+      merge(local.decrypt_backups, {
+        Resource  = [for bucket in local.dumps : bucket.key_arn]
+        Condition = { StringEquals = { "kms:ViaService" = [for bucket in local.dumps : "s3.${bucket.region}.amazonaws.com"] } }
+      }),
     ]
   })
 

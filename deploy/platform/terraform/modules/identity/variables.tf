@@ -49,7 +49,7 @@ variable "keys" {
 }
 
 variable "buckets" {
-  description = "Buckets, by purpose (backups, metrics, logs): name, region, and KMS key."
+  description = "Buckets, by purpose (backups, backups-copy, metrics, logs): name, region, and KMS key."
   type = map(object({
     name    = string
     region  = string

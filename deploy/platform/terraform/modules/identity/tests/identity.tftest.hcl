@@ -67,6 +67,29 @@ run "who_writes_backups_deletes_none" {
   }
 }
 
+run "dumps_go_to_the_copy_when_the_region_is_lost" {
+  command = plan
+
+  variables {
+    buckets = {
+      backups      = { name = "first", region = "eu-central-1", key_arn = "arn:aws:kms:eu-central-1:000000000000:key/backups" }
+      backups-copy = { name = "copy", region = "eu-west-1", key_arn = "arn:aws:kms:eu-west-1:000000000000:key/backups" }
+    }
+  }
+
+  assert {
+    condition = jsondecode(output.policies["production-eu-west-1-hello-backup"]).Statement[0].Resource == [
+      "arn:aws:s3:::first/pg_dump/*", "arn:aws:s3:::copy/pg_dump/*",
+    ]
+    error_message = "A backup has nowhere to go when the bucket's region is lost."
+  }
+
+  assert {
+    condition     = !strcontains(output.policies["production-eu-west-1-velero"], "arn:aws:s3:::copy")
+    error_message = "Velero may write to the copy, which S3 writes for it."
+  }
+}
+
 run "terraforms_names_are_not_external_dnss" {
   command = plan
 

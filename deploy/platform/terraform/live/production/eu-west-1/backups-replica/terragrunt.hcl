@@ -1,4 +1,4 @@
-# Backups outlive their region here. Nothing but S3 writes to it.
+# Backups outlive their region here. S3 writes to it, and a backup when that region is lost.
 
 include "root" {
   path   = find_in_parent_folders("root.hcl")

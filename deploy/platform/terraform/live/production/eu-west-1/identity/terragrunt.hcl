@@ -38,6 +38,17 @@ dependency "backups" {
   }
 }
 
+dependency "backups_copy" {
+  config_path = "../backups-replica"
+
+  mock_outputs_allowed_terraform_commands = ["validate"]
+  mock_outputs = {
+    name    = "mock"
+    region  = "eu-west-1"
+    key_arn = "mock"
+  }
+}
+
 inputs = {
   cluster = include.root.locals.place.cluster
   account = include.root.locals.account
@@ -66,6 +77,11 @@ inputs = {
       name    = dependency.backups.outputs.name
       region  = dependency.backups.outputs.region
       key_arn = dependency.backups.outputs.key_arn
+    }
+    backups-copy = {
+      name    = dependency.backups_copy.outputs.name
+      region  = dependency.backups_copy.outputs.region
+      key_arn = dependency.backups_copy.outputs.key_arn
     }
   }
 }
