@@ -183,6 +183,9 @@ pub fn trials(checker: &Checker) -> Vec<Trial> {
         }));
     }
     trials.push(Trial::test("charts: one is pulled", || Ok(pulls()?)));
+    trials.push(Trial::test("charts: a registry is asked", || {
+        Ok(asks_registries()?)
+    }));
     for (what, name, version, says) in NOT_PULLED {
         trials.push(Trial::test(
             format!("charts: {what} is not pulled"),
@@ -667,7 +670,12 @@ fn serve(folder: PathBuf) -> Result<String> {
 }
 
 fn answer(mut stream: TcpStream, folder: &Path) -> std::io::Result<()> {
-    let mut lines = BufReader::new(stream.try_clone()?).lines();
+    let mut reader = BufReader::new(stream.try_clone()?);
+    // A handshake of TLS, which has no lines.
+    if reader.fill_buf()?.first() == Some(&0x16) {
+        return Ok(());
+    }
+    let mut lines = reader.lines();
     let request = lines.next().transpose()?.unwrap_or_default();
     for line in lines {
         if line?.is_empty() {
@@ -743,6 +751,21 @@ const NOT_PULLED: [(&str, &str, &str, &str); 5] = [
         "404 Not Found",
     ),
 ];
+
+/// Helm asks a registry by TLS alone: this is about what it asks for, and that nothing stays.
+fn asks_registries() -> Result<()> {
+    let repository = Repository::new()?;
+    let host = repository.address.trim_start_matches("http://");
+    for registry in [host.to_owned(), format!("oci://{host}/")] {
+        let (pulled, files) = repository.pull(&registry, "small", "v1.2.4")?;
+        ensure!(files.is_empty(), "it left {files:?}");
+        let said = format!("{:#}", pulled.err().context("it is pulled")?);
+        let server = host.trim_end_matches("/charts");
+        let asks = format!("https://{server}/v2/charts/small/manifests/v1.2.4");
+        ensure!(said.contains(&asks), "it says {said}");
+    }
+    Ok(())
+}
 
 fn pulls_not(name: &str, version: &str, says: &str) -> Result<()> {
     let repository = Repository::new()?;
