@@ -671,9 +671,9 @@ fn serve(folder: PathBuf) -> Result<String> {
 
 fn answer(mut stream: TcpStream, folder: &Path) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
-    // A handshake of TLS, which has no lines.
+    // A handshake of TLS, which has no lines: without an answer, Helm would ask again for a while.
     if reader.fill_buf()?.first() == Some(&0x16) {
-        return Ok(());
+        return stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
     }
     let mut lines = reader.lines();
     let request = lines.next().transpose()?.unwrap_or_default();
