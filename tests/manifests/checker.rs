@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use libtest_mimic::Failed;
 use serde_json::Value;
 use xtask::{
     manifests::SCHEMAS_VARIABLE,
@@ -186,6 +187,25 @@ fn succeeded(output: &Output) -> Result<String> {
         bail!("{}\n{}", text(&output.stdout), text(&output.stderr));
     }
     Ok(text(&output.stdout))
+}
+
+/// Fails with all problems of the built-in kinds, or of the custom resources.
+pub fn no_problems<'a>(
+    objects: impl IntoIterator<Item = &'a Object>,
+    custom: bool,
+) -> Result<(), Failed> {
+    let problems: Vec<String> = objects
+        .into_iter()
+        .filter(|object| object.custom == custom)
+        .filter_map(|object| {
+            let problem = object.problem.as_ref()?;
+            Some(format!("{}: {problem}", name_of(&object.object)))
+        })
+        .collect();
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(problems.join("\n").into())
 }
 
 /// `Kind name`.

@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use checker::{Checker, Object, at, name_of, strings_at};
+use checker::{Checker, Object, at, name_of, no_problems, strings_at};
 use libtest_mimic::{Arguments, Failed, Trial};
 use xtask::manifests::VARIABLE;
 
@@ -75,7 +75,7 @@ fn main() {
             let also = (checker.clone(), file.clone());
             trials.push(
                 Trial::test(format!("{name}: valid {what}"), move || {
-                    no_problems(also.0.checked(&fs::read_to_string(&also.1)?)?, custom)
+                    no_problems(&also.0.checked(&fs::read_to_string(&also.1)?)?, custom)
                 })
                 .with_ignored_flag(custom && checker.schemas.is_none()),
             );
@@ -139,23 +139,7 @@ fn renders_valid_objects(
     if !custom {
         checker.lint(values)?;
     }
-    no_problems(checker.checked(&checker.render(values, &[])?)?, custom)
-}
-
-/// Fails with all problems of the built-in kinds, or of the custom resources.
-fn no_problems(objects: Vec<Object>, custom: bool) -> Result<(), Failed> {
-    let problems: Vec<String> = objects
-        .iter()
-        .filter(|object| object.custom == custom)
-        .filter_map(|object| {
-            let problem = object.problem.as_ref()?;
-            Some(format!("{}: {problem}", name_of(&object.object)))
-        })
-        .collect();
-    if problems.is_empty() {
-        return Ok(());
-    }
-    Err(problems.join("\n").into())
+    no_problems(&checker.checked(&checker.render(values, &[])?)?, custom)
 }
 
 /// What no schema says: a version has a budget for disruptions, a smoke test, and a scale where it

@@ -5,8 +5,8 @@ use std::{fs, path::PathBuf};
 use libtest_mimic::{Failed, Trial};
 
 use crate::{
-    checker::{Checker, name_of},
-    no_problems, versions_are_whole,
+    checker::{Checker, name_of, no_problems},
+    versions_are_whole,
 };
 
 pub fn trials(checker: &Checker) -> Vec<Trial> {
@@ -273,7 +273,7 @@ fn without_schemas(checker: &Checker) -> Result<(), Failed> {
     let checker = checker.without_schemas();
     let rendered = checker.render(&example("canary"), &[])?;
     let broken = rendered.replace("replicas: 3", "replics: 3");
-    no_problems(checker.checked(&broken)?, true)?;
+    no_problems(&checker.checked(&broken)?, true)?;
     let yaml = fs::read_to_string(xtask::root().join("deploy/argocd/project.yaml"))?;
     let objects = checker.checked(&yaml)?;
     assert!(objects.iter().all(|object| object.custom));

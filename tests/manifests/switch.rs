@@ -261,7 +261,7 @@ fn older_kubernetes(checker: &Checker) -> Result<(), Failed> {
         return Err(format!("it says {refused}").into());
     }
     let objects = checker.on("1.30").objects(&example("kyverno"), &[])?;
-    crate::no_problems(objects, false)
+    crate::no_problems(&objects, false)
 }
 
 /// The clusters that serve, by stage.

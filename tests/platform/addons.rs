@@ -11,7 +11,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
-use crate::checker::{Checker, Object, name_of};
+use crate::checker::{Checker, Object, name_of, no_problems};
 
 /// Where Argo CD has an account's number from; none is in Git.
 const ACCOUNT: &str = "cluster.account=000000000000";
@@ -248,17 +248,7 @@ fn valid(rendered: &Rendered, custom: bool) -> Result<(), Failed> {
         .applications
         .iter()
         .chain(rendered.objects.values().flatten());
-    let problems: Vec<String> = all
-        .filter(|object| object.custom == custom)
-        .filter_map(|object| {
-            let problem = object.problem.as_ref()?;
-            Some(format!("{}: {problem}", name_of(&object.object)))
-        })
-        .collect();
-    if problems.is_empty() {
-        return Ok(());
-    }
-    Err(problems.join("\n").into())
+    no_problems(all, custom)
 }
 
 /// The objects of a kind, of all add-ons.

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::{
     addons,
-    checker::{Checker, Object, name_of},
+    checker::{Checker, Object, name_of, no_problems},
 };
 
 /// Where Argo CD has an account's number from; none is in Git.
@@ -304,20 +304,10 @@ fn all(checker: &Checker) -> Result<Clusters> {
 }
 
 fn valid(objects: Vec<Object>, custom: bool) -> Result<(), Failed> {
-    let checked = || objects.iter().filter(|object| object.custom == custom);
-    if checked().next().is_none() {
+    if !objects.iter().any(|object| object.custom == custom) {
         return Err("there is nothing to check".into());
     }
-    let problems: Vec<String> = checked()
-        .filter_map(|object| {
-            let problem = object.problem.as_ref()?;
-            Some(format!("{}: {problem}", name_of(&object.object)))
-        })
-        .collect();
-    if problems.is_empty() {
-        return Ok(());
-    }
-    Err(problems.join("\n").into())
+    no_problems(&objects, custom)
 }
 
 fn of_kind<'a>(objects: &'a [Value], kind: &'a str) -> impl Iterator<Item = &'a Value> {
