@@ -70,7 +70,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The file `name` of the release's `dist` folder.
+/// The file `name` of the release's `dist` directory.
 fn vendored(name: &str) -> Result<Vec<u8>, Box<dyn Error>> {
     let mut archive = ZipArchive::new(Cursor::new(SWAGGER_UI_VENDORED))?;
     let path = archive

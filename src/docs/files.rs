@@ -2,7 +2,7 @@
 //!
 //! A component has them outside its memory, which a host copies or clears for every request.
 //! Neither rustc nor the linker can leave data there, so here they are a custom section, and
-//! `xtask/src/component.rs` makes a passive data segment of it and a function of the import.
+//! `crates/componentize/src/component.rs` makes a passive data segment of it and a function of the import.
 
 use std::borrow::Cow;
 

@@ -3,17 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use libtest_mimic::{Failed, Trial};
-use tempfile::TempDir;
-use xtask::{
+use harness::{
     host::{Host, Store},
     postgres::Postgres,
 };
+use libtest_mimic::{Failed, Trial};
+use tempfile::TempDir;
 
 use super::{
-    Column, PUT, check, logs_of,
+    HostUnderTest, PUT, assert_no_sensitive_data, check, logs_of,
     postgres::{UNAVAILABLE, ask, expect, until},
-    refuses_service, tells_nobody,
+    refuses_service,
 };
 
 /// Saved while the standby followed; `SignedTwo` changes after it lost touch, and `SignedThree` once
@@ -25,18 +25,18 @@ const LAGGING: [&str; 2] = ["SignedFour", "SignedFive"];
 
 const CHANGED: &[u8] = br#"{"dateOfBirth":"2001-02-03"}"#;
 
-pub fn trials(column: &Column) -> Vec<Trial> {
-    vec![column.trial(
+pub fn trials(under_test: &HostUnderTest) -> Vec<Trial> {
+    vec![under_test.trial(
         "postgres: the writing region is lost, and its replica promoted",
         lost,
     )]
 }
 
-fn lost(column: Column) -> Result<(), Failed> {
-    let folders = [TempDir::new()?, TempDir::new()?, TempDir::new()?];
-    let mut primary = Postgres::start(folders[0].path())?;
-    let standby = primary.standby(folders[1].path())?;
-    let region = |postgres: &Postgres| column.start(Store::Postgres(&postgres.service()));
+fn lost(under_test: HostUnderTest) -> Result<(), Failed> {
+    let directories = [TempDir::new()?, TempDir::new()?, TempDir::new()?];
+    let mut primary = Postgres::start(directories[0].path())?;
+    let standby = primary.standby(directories[1].path())?;
+    let region = |postgres: &Postgres| under_test.start(Store::Postgres(&postgres.service()));
 
     // Both regions have the one writer, so what one acknowledges, the other one greets at once.
     let (here, here_logs) = region(&primary)?;
@@ -113,13 +113,13 @@ fn lost(column: Column) -> Result<(), Failed> {
 
     // The region that was lost gets a replica of the new writer.
     primary.stop();
-    let replica = standby.standby(folders[2].path())?;
+    let replica = standby.standby(directories[2].path())?;
     save(&host, "SignedLast", PUT, 204)?;
     until(|| Ok(users(&replica)?.contains_key("SignedLast")))?;
 
     drop(host);
     for logs in [here_logs, there_logs, host_logs] {
-        tells_nobody(&logs_of(logs.path())?, &standby.password)?;
+        assert_no_sensitive_data(&logs_of(logs.path())?, &standby.password)?;
     }
     Ok(())
 }

@@ -9,40 +9,38 @@ use std::{
     time::Duration,
 };
 
+use harness::host::{Setup, Store};
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 use tempfile::TempDir;
-use xtask::{
-    HostKind,
-    host::{Setup, Store},
-};
+use tools::HostKind;
 
-use super::{Column, JSON, PUT, check, logs_of, no_store, within};
+use super::{HostUnderTest, JSON, PUT, check, logs_of, no_store, within};
 
 const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const SPAN_ID: &str = "00f067aa0ba902b7";
 
-pub fn trials(column: &Column) -> Vec<Trial> {
+pub fn trials(under_test: &HostUnderTest) -> Vec<Trial> {
     let mut trials = vec![
-        column.trial("every request is one line of JSON", one_line_each),
-        column.trial("a request id is echoed, or made", request_ids),
-        column.trial("at the level error, only failures are logged", quiet),
-        column.trial(
+        under_test.trial("every request is one line of JSON", one_line_each),
+        under_test.trial("a request id is echoed, or made", request_ids),
+        under_test.trial("at the level error, only failures are logged", quiet),
+        under_test.trial(
             "a store of counters that fails fails no request, and is logged",
             not_counted,
         ),
     ];
-    if column.kind == HostKind::Spin {
-        trials.push(column.trial("Spin's own spans are in the trace of the log", joined));
+    if under_test.kind == HostKind::Spin {
+        trials.push(under_test.trial("Spin's own spans are in the trace of the log", joined));
     }
     trials
 }
 
 /// The lines of the service's log that have `message`, once there are `count` of them.
-fn lines(folder: &Path, message: &str, count: usize) -> Result<Vec<Value>, Failed> {
+fn lines(directory: &Path, message: &str, count: usize) -> Result<Vec<Value>, Failed> {
     let read = || -> Result<Vec<Value>, Failed> {
         // Spin writes a component's output twice: this is what the host itself prints.
-        let log = fs::read_to_string(folder.join("log"))?;
+        let log = fs::read_to_string(directory.join("log"))?;
         Ok(log
             .lines()
             .filter_map(|line| line.find('{').map(|start| &line[start..]))
@@ -60,9 +58,9 @@ fn lines(folder: &Path, message: &str, count: usize) -> Result<Vec<Value>, Faile
     Ok(lines)
 }
 
-fn one_line_each(column: Column) -> Result<(), Failed> {
-    let (host, folder) = column.start(Store::Shipped)?;
-    let before = lines_so_far(folder.path())?;
+fn one_line_each(under_test: HostUnderTest) -> Result<(), Failed> {
+    let (host, directory) = under_test.start(Store::Shipped)?;
+    let before = lines_so_far(directory.path())?;
     let mut connection = host.connect()?;
     let traceparent = format!("00-{TRACE_ID}-{SPAN_ID}-01");
     let requests = [
@@ -83,7 +81,7 @@ fn one_line_each(column: Column) -> Result<(), Failed> {
         ];
         connection.exchange(method, target, &headers, body)?;
     }
-    let lines = lines(folder.path(), "answered", before + requests.len())?;
+    let lines = lines(directory.path(), "answered", before + requests.len())?;
     for (number, (method, _, _, route, status)) in requests.iter().enumerate() {
         let id = format!("id-{number}");
         let mut of_request = lines.iter().filter(|line| line["request_id"] == id);
@@ -96,7 +94,7 @@ fn one_line_each(column: Column) -> Result<(), Failed> {
             ("route", route),
             ("trace_id", TRACE_ID),
             ("span_id", SPAN_ID),
-            ("host", &column.kind.to_string()),
+            ("host", &under_test.kind.to_string()),
             ("store", "key-value"),
         ] {
             check(line[name] == expected, || format!("{name} in {line}"))?;
@@ -116,19 +114,19 @@ fn one_line_each(column: Column) -> Result<(), Failed> {
 }
 
 /// How many requests were answered until now: the one or more that found the host ready.
-fn lines_so_far(folder: &Path) -> Result<usize, Failed> {
+fn lines_so_far(directory: &Path) -> Result<usize, Failed> {
     let count =
-        || fs::read_to_string(folder.join("log")).map(|log| log.matches("\"answered\"").count());
+        || fs::read_to_string(directory.join("log")).map(|log| log.matches("\"answered\"").count());
     within(Duration::from_secs(10), || {
         count().is_ok_and(|count| count > 0)
     });
     Ok(count()?)
 }
 
-fn request_ids(column: Column) -> Result<(), Failed> {
-    let (host, _folder) = column.start(Store::Shipped)?;
+fn request_ids(under_test: HostUnderTest) -> Result<(), Failed> {
+    let (host, _directory) = under_test.start(Store::Shipped)?;
     let mut connection = host.connect()?;
-    let echoed = |answer: xtask::client::Answer| {
+    let echoed = |answer: harness::client::Answer| {
         answer
             .header("x-request-id")
             .map(str::to_owned)
@@ -152,20 +150,20 @@ fn request_ids(column: Column) -> Result<(), Failed> {
     check(made.len() == 60, || "it made one id twice".to_owned())
 }
 
-fn quiet(column: Column) -> Result<(), Failed> {
-    let folder = TempDir::new()?;
+fn quiet(under_test: HostUnderTest) -> Result<(), Failed> {
+    let directory = TempDir::new()?;
     // What should be a store is none, so that one request of the two fails.
-    no_store(&column, folder.path())?;
-    let host = column.start_with(Setup {
+    no_store(&under_test, directory.path())?;
+    let host = under_test.start_with(Setup {
         settings: &[("log_level", "error")],
-        ..Setup::shipped(folder.path(), Some(&folder.path().join("log")))
+        ..Setup::shipped(directory.path(), Some(&directory.path().join("log")))
     })?;
     let mut connection = host.connect()?;
     for (target, status) in [("/livez", 200), ("/hello/Ada", 503), ("/nowhere", 404)] {
         let answer = connection.exchange("GET", target, &[], b"")?;
         check(answer.status == status, || format!("{}", answer.status))?;
     }
-    let lines = lines(folder.path(), "answered", 1)?;
+    let lines = lines(directory.path(), "answered", 1)?;
     let line = &lines[0];
     check(line["level"] == "error" && line["status"] == 503, || {
         line.to_string()
@@ -176,24 +174,24 @@ fn quiet(column: Column) -> Result<(), Failed> {
     })
 }
 
-fn not_counted(column: Column) -> Result<(), Failed> {
-    let folder = TempDir::new()?;
-    let data = folder.path();
-    match column.kind {
-        // A SQLite file that is a folder.
+fn not_counted(under_test: HostUnderTest) -> Result<(), Failed> {
+    let directory = TempDir::new()?;
+    let data = directory.path();
+    match under_test.kind {
+        // A SQLite file that is a directory.
         HostKind::Spin => {
             fs::create_dir(data.join("broken"))?;
             let config = "[key_value_store.default]\ntype = \"spin\"\npath = \"users.db\"\n\
                           [key_value_store.metrics]\ntype = \"spin\"\npath = \"broken\"\n";
             fs::write(data.join("runtime-config.toml"), config)?;
         }
-        // A folder that is a file.
+        // A directory that is a file.
         HostKind::Wasmcloud => {
             fs::create_dir_all(data.join(".wash/data"))?;
             fs::write(data.join(".wash/data/metrics"), "")?;
         }
     }
-    let host = column.start_with(Setup {
+    let host = under_test.start_with(Setup {
         settings: &[("metrics", "\"on\"")],
         ..Setup::shipped(data, Some(&data.join("log")))
     })?;
@@ -216,13 +214,13 @@ fn not_counted(column: Column) -> Result<(), Failed> {
     check(warned, || format!("no warning: {log}"))
 }
 
-fn joined(column: Column) -> Result<(), Failed> {
+fn joined(under_test: HostUnderTest) -> Result<(), Failed> {
     let receiver = TcpListener::bind(("127.0.0.1", 0))?;
     let endpoint = format!("http://{}", receiver.local_addr()?);
-    let folder = TempDir::new()?;
-    let host = column.start_with(Setup {
+    let directory = TempDir::new()?;
+    let host = under_test.start_with(Setup {
         telemetry: Some(&endpoint),
-        ..Setup::shipped(folder.path(), Some(&folder.path().join("log")))
+        ..Setup::shipped(directory.path(), Some(&directory.path().join("log")))
     })?;
     let traceparent = format!("00-{TRACE_ID}-{SPAN_ID}-01");
     let headers = [("traceparent", traceparent.as_str())];

@@ -2,8 +2,8 @@
 //!
 //! `cargo xtask test` builds the components, finds the hosts, and runs this once for each.
 
-mod abuse;
 mod failover;
+mod hostile_input;
 mod logs;
 mod operations;
 #[path = "../suite/over_http.rs"]
@@ -21,6 +21,12 @@ use std::{
 };
 
 use chrono::{DateTime, NaiveDate};
+use harness::{
+    client,
+    host::{self, Host, Setup, Store, free_port},
+    postgres::Postgres,
+    process::end_all_on_signal,
+};
 use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
 use over_http::OverHttp;
 use suite::{
@@ -28,13 +34,7 @@ use suite::{
     scenarios::{Answer, Scenario, scenarios},
 };
 use tempfile::TempDir;
-use xtask::{
-    HostKind, client,
-    host::{Host, Setup, Store, free_port},
-    postgres::Postgres,
-    process::end_all_on_signal,
-    run, test, tools,
-};
+use tools::{HostKind, run};
 
 /// The largest an artifact may be, in bytes.
 const MAX_ARTIFACT: u64 = 900_000;
@@ -44,21 +44,21 @@ const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 
 fn main() {
     let arguments = Arguments::from_args();
-    let Some(column) = Column::from_environment() else {
+    let Some(under_test) = HostUnderTest::from_environment() else {
         let name = "hosts: not run here; `cargo xtask test` builds the components and runs them";
         let trial = Trial::test(name, || Ok(())).with_ignored_flag(true);
         libtest_mimic::run(&arguments, vec![trial]).exit();
     };
     end_all_on_signal().expect("this is the only place that asks");
     if arguments.list {
-        let mut trials = column.trials(0);
-        trials.extend(postgres::trials(&column));
-        trials.extend(failover::trials(&column));
-        trials.extend(logs::trials(&column));
-        trials.extend(operations::trials(&column, 0));
+        let mut trials = under_test.trials(0);
+        trials.extend(postgres::trials(&under_test));
+        trials.extend(failover::trials(&under_test));
+        trials.extend(logs::trials(&under_test));
+        trials.extend(operations::trials(&under_test, 0));
         libtest_mimic::run(&arguments, trials).exit();
     }
-    let conclusion = run_all(&arguments, &column).unwrap_or_else(|error| {
+    let conclusion = run_all(&arguments, &under_test).unwrap_or_else(|error| {
         eprintln!("{}", error.message().unwrap_or("no reason is known"));
         std::process::exit(1);
     });
@@ -66,44 +66,44 @@ fn main() {
 }
 
 /// Runs every trial, the shared ones over both stores. What they share has ended on return.
-fn run_all(arguments: &Arguments, column: &Column) -> Result<Conclusion, Failed> {
+fn run_all(arguments: &Arguments, under_test: &HostUnderTest) -> Result<Conclusion, Failed> {
     let today = a_day_that_lasts();
     let database = TempDir::new()?;
     let server = Postgres::start(database.path())?;
-    let (key_value, key_value_folder) = column.start(Store::Shipped)?;
-    let (postgres, postgres_folder) = column.start(Store::Postgres(&server.service()))?;
+    let (key_value, key_value_directory) = under_test.start(Store::Shipped)?;
+    let (postgres, postgres_directory) = under_test.start(Store::Postgres(&server.service()))?;
 
     // The long ones first: they run beside the others.
-    let mut trials = operations::trials(column, postgres.port);
-    trials.extend(column.trials(key_value.port));
-    trials.extend(column.shared_trials("key-value", key_value.port, today));
-    trials.extend(column.shared_trials("postgres", postgres.port, today));
-    trials.extend(postgres::trials(column));
-    trials.extend(failover::trials(column));
-    trials.extend(logs::trials(column));
+    let mut trials = operations::trials(under_test, postgres.port);
+    trials.extend(under_test.trials(key_value.port));
+    trials.extend(under_test.shared_trials("key-value", key_value.port, today));
+    trials.extend(under_test.shared_trials("postgres", postgres.port, today));
+    trials.extend(postgres::trials(under_test));
+    trials.extend(failover::trials(under_test));
+    trials.extend(logs::trials(under_test));
     let conclusion = libtest_mimic::run(arguments, trials);
 
     drop((key_value, postgres));
-    for folder in [&key_value_folder, &postgres_folder] {
-        let log = logs_of(folder.path())?;
+    for directory in [&key_value_directory, &postgres_directory] {
+        let log = logs_of(directory.path())?;
         if conclusion.has_failed() {
             let lines: Vec<&str> = log.lines().collect();
             let last = lines.len().saturating_sub(30);
             eprintln!(
                 "the last that {} said:\n{}",
-                column.kind,
+                under_test.kind,
                 lines[last..].join("\n")
             );
         }
-        tells_nobody(&log, &server.password)?;
+        assert_no_sensitive_data(&log, &server.password)?;
     }
     let log = fs::read_to_string(database.path().join("postgres.log"))?;
-    tells_nobody(&log, &server.password)?;
+    assert_no_sensitive_data(&log, &server.password)?;
     Ok(conclusion)
 }
 
 /// Whether a log holds no password, no username and no date of birth of the tests.
-fn tells_nobody(log: &str, password: &str) -> Result<(), Failed> {
+fn assert_no_sensitive_data(log: &str, password: &str) -> Result<(), Failed> {
     for secret in [
         password,
         "1990-06-20",
@@ -125,7 +125,7 @@ fn tells_nobody(log: &str, password: &str) -> Result<(), Failed> {
 
 /// The host that is tested.
 #[derive(Clone)]
-struct Column {
+struct HostUnderTest {
     kind: HostKind,
     program: PathBuf,
     artifact: PathBuf,
@@ -133,15 +133,15 @@ struct Column {
 
 type Started = (Host, TempDir);
 
-impl Column {
+impl HostUnderTest {
     fn from_environment() -> Option<Self> {
-        let name = env::var(test::HOST_VARIABLE).ok()?;
+        let name = env::var(host::KIND_VARIABLE).ok()?;
         let kind = HostKind::ALL
             .into_iter()
             .find(|kind| kind.to_string() == name);
-        let program = env::var_os(test::PROGRAM_VARIABLE).expect("the host's program");
+        let program = env::var_os(host::PROGRAM_VARIABLE).expect("the host's program");
         let kind = kind.expect("a host that there is");
-        let artifact = env::var_os(test::ARTIFACT_VARIABLE).map(PathBuf::from);
+        let artifact = env::var_os(host::ARTIFACT_VARIABLE).map(PathBuf::from);
         Some(Self {
             kind,
             program: program.into(),
@@ -151,24 +151,24 @@ impl Column {
 
     /// Starts the host with a fresh store, and with `store` as the variable of this name.
     fn start(&self, store: Store) -> Result<Started, Failed> {
-        let folder = TempDir::new()?;
-        let host = self.start_in(folder.path(), store)?;
-        Ok((host, folder))
+        let directory = TempDir::new()?;
+        let host = self.start_in(directory.path(), store)?;
+        Ok((host, directory))
     }
 
-    fn start_in(&self, folder: &Path, store: Store) -> Result<Host, Failed> {
+    fn start_in(&self, directory: &Path, store: Store) -> Result<Host, Failed> {
         self.start_with(Setup {
             store,
-            ..Setup::shipped(folder, Some(&folder.join("log")))
+            ..Setup::shipped(directory, Some(&directory.join("log")))
         })
     }
 
     fn start_with(&self, setup: Setup) -> Result<Host, Failed> {
-        let folder = setup.data;
+        let directory = setup.data;
         let port = free_port()?;
         let host = Host::start_artifact(self.kind, &self.program, &self.artifact, port, setup);
         host.map_err(|error| {
-            let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
+            let log = fs::read_to_string(directory.join("log")).unwrap_or_default();
             format!("{error:#}\n{log}").into()
         })
     }
@@ -178,15 +178,15 @@ impl Column {
         name: &str,
         test: impl FnOnce(Self) -> Result<(), Failed> + Send + 'static,
     ) -> Trial {
-        let column = self.clone();
-        Trial::test(format!("{}: {name}", self.kind), move || test(column))
+        let under_test = self.clone();
+        Trial::test(format!("{}: {name}", self.kind), move || test(under_test))
     }
 
     /// What needs no host, or one of its own; `port` is that of the shared one.
     fn trials(&self, port: u16) -> Vec<Trial> {
         vec![
-            self.trial("the artifact has 900 KB at most", |column| {
-                let bytes = fs::metadata(&column.artifact)?.len();
+            self.trial("the artifact has 900 KB at most", |under_test| {
+                let bytes = fs::metadata(&under_test.artifact)?.len();
                 check(bytes <= MAX_ARTIFACT, || format!("it has {bytes} bytes"))
             }),
             self.trial(
@@ -207,28 +207,28 @@ impl Column {
                 unreachable_store,
             ),
             self.trial("a body of 10 GB is refused unread", move |_| {
-                abuse::declared_length(port)
+                hostile_input::declared_length(port)
             }),
             self.trial("a body without an end is refused", move |_| {
-                abuse::endless_body(port)
+                hostile_input::endless_body(port)
             }),
             self.trial("a body that stalls is refused after 5 s", move |_| {
-                abuse::stalled_body(port)
+                hostile_input::stalled_body(port)
             }),
             self.trial("a body in chunks is taken", move |_| {
-                abuse::chunked_body(port)
+                hostile_input::chunked_body(port)
             }),
             self.trial("a client that leaves saves nothing", move |_| {
-                abuse::leaving_client(port)
+                hostile_input::leaving_client(port)
             }),
             self.trial("a release's smoke test passes", move |_| {
                 smoke::smoke_test(port)
             }),
             self.trial("two requests in one segment get two answers", move |_| {
-                abuse::pipelined(port)
+                hostile_input::pipelined(port)
             }),
             self.trial("1000 malformed requests leave it answering", move |_| {
-                abuse::malformed(port)
+                hostile_input::malformed(port)
             }),
         ]
     }
@@ -300,15 +300,15 @@ fn run_scenario(scenario: &Scenario, port: u16) -> Result<(), Failed> {
     Ok(())
 }
 
-fn imports(column: Column) -> Result<(), Failed> {
+fn imports(under_test: HostUnderTest) -> Result<(), Failed> {
     let wash = tools::find(HostKind::Wasmcloud)?.ok_or("`cargo xtask test` fetches wash")?;
     let wit = run::read(
         "inspect the artifact",
         std::process::Command::new(wash)
             .arg("inspect")
-            .arg(&column.artifact),
+            .arg(&under_test.artifact),
     )?;
-    let own: &[&str] = match column.kind {
+    let own: &[&str] = match under_test.kind {
         HostKind::Spin => &[
             "fermyon:spin/key-value@2.0.0",
             "fermyon:spin/variables@2.0.0",
@@ -357,8 +357,8 @@ fn imports(column: Column) -> Result<(), Failed> {
     )
 }
 
-fn survives_kill(column: Column) -> Result<(), Failed> {
-    let (host, folder) = column.start(Store::Shipped)?;
+fn survives_kill(under_test: HostUnderTest) -> Result<(), Failed> {
+    let (host, directory) = under_test.start(Store::Shipped)?;
     let mut connection = host.connect()?;
     let mut acknowledged = Vec::new();
     for letter in 'a'..='z' {
@@ -370,7 +370,7 @@ fn survives_kill(column: Column) -> Result<(), Failed> {
         acknowledged.push(target);
     }
     host.kill()?;
-    let host = column.start_in(folder.path(), Store::Shipped)?;
+    let host = under_test.start_in(directory.path(), Store::Shipped)?;
     let mut connection = host.connect()?;
     for target in acknowledged {
         let answer = connection.exchange("GET", &target, &[], b"")?;
@@ -384,8 +384,8 @@ fn survives_kill(column: Column) -> Result<(), Failed> {
     })
 }
 
-fn ends(column: Column) -> Result<(), Failed> {
-    let (host, folder) = column.start(Store::Shipped)?;
+fn ends(under_test: HostUnderTest) -> Result<(), Failed> {
+    let (host, directory) = under_test.start(Store::Shipped)?;
     let port = host.port;
     drop(host);
     let refused = client::Connection::open(port)
@@ -393,8 +393,8 @@ fn ends(column: Column) -> Result<(), Failed> {
     check(refused, || {
         format!("something still listens on port {port}")
     })?;
-    // The folder is on the command line or the working directory of whatever is left.
-    let name = folder.path().display().to_string();
+    // The directory is on the command line or the working directory of whatever is left.
+    let name = directory.path().display().to_string();
     for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
@@ -403,32 +403,32 @@ fn ends(column: Column) -> Result<(), Failed> {
     Ok(())
 }
 
-fn unknown_store(column: Column) -> Result<(), Failed> {
-    let (host, folder) = column.start(Store::Named("cupboard"))?;
+fn unknown_store(under_test: HostUnderTest) -> Result<(), Failed> {
+    let (host, directory) = under_test.start(Store::Named("cupboard"))?;
     refuses_service(&host, "the store is misconfigured", "configuration")?;
     drop(host);
-    let log = logs_of(folder.path())?;
+    let log = logs_of(directory.path())?;
     check(
         log.contains("the variable `store` must be key-value or postgres"),
         || format!("the log does not name the variable: {log}"),
     )
 }
 
-fn unreachable_store(column: Column) -> Result<(), Failed> {
-    let folder = TempDir::new()?;
-    no_store(&column, folder.path())?;
-    let host = column.start_in(folder.path(), Store::Shipped)?;
+fn unreachable_store(under_test: HostUnderTest) -> Result<(), Failed> {
+    let directory = TempDir::new()?;
+    no_store(&under_test, directory.path())?;
+    let host = under_test.start_in(directory.path(), Store::Shipped)?;
     refuses_service(&host, "the store does not answer", "key-value")
 }
 
-/// Puts something of the wrong kind where the users should be: a folder for Spin's SQLite file,
-/// a file for wasmCloud's folder. (Permissions would not stop root.)
-fn no_store(column: &Column, folder: &Path) -> Result<(), Failed> {
-    match column.kind {
-        HostKind::Spin => fs::create_dir_all(folder.join(".spin/sqlite_key_value.db"))?,
+/// Puts something of the wrong kind where the users should be: a directory for Spin's SQLite file,
+/// a file for wasmCloud's directory. (Permissions would not stop root.)
+fn no_store(under_test: &HostUnderTest, directory: &Path) -> Result<(), Failed> {
+    match under_test.kind {
+        HostKind::Spin => fs::create_dir_all(directory.join(".spin/sqlite_key_value.db"))?,
         HostKind::Wasmcloud => {
-            fs::create_dir_all(folder.join(".wash/data"))?;
-            fs::write(folder.join(".wash/data/default"), "")?;
+            fs::create_dir_all(directory.join(".wash/data"))?;
+            fs::write(directory.join(".wash/data/default"), "")?;
         }
     }
     Ok(())
@@ -477,10 +477,10 @@ fn refuses_service(host: &Host, detail: &str, dependency: &str) -> Result<(), Fa
     })
 }
 
-/// All that a host has written below `folder`, its store aside.
-fn logs_of(folder: &Path) -> Result<String, Failed> {
-    let mut text = fs::read_to_string(folder.join("log"))?;
-    for entry in fs::read_dir(folder.join(".spin/logs"))
+/// All that a host has written below `directory`, its store aside.
+fn logs_of(directory: &Path) -> Result<String, Failed> {
+    let mut text = fs::read_to_string(directory.join("log"))?;
+    for entry in fs::read_dir(directory.join(".spin/logs"))
         .into_iter()
         .flatten()
     {

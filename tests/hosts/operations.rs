@@ -5,18 +5,19 @@ mod counters;
 mod openapi;
 mod prometheus;
 
+use harness::host::Store;
 use libtest_mimic::{Failed, Trial};
-use xtask::{HostKind, host::Store};
+use tools::HostKind;
 
-use super::{Column, Started, check, postgres::Pair};
+use super::{HostUnderTest, Started, check, postgres::Pair};
 
 /// `port` is that of a shared host, which counts: one with Postgres.
-pub fn trials(column: &Column, port: u16) -> Vec<Trial> {
-    let trial = |name: &str, test: fn(Column) -> Result<(), Failed>| {
-        column.trial(&format!("operations: {name}"), test)
+pub fn trials(under_test: &HostUnderTest, port: u16) -> Vec<Trial> {
+    let trial = |name: &str, test: fn(HostUnderTest) -> Result<(), Failed>| {
+        under_test.trial(&format!("operations: {name}"), test)
     };
     let shared = |name: &str, test: fn(u16) -> Result<(), Failed>| {
-        column.trial(&format!("operations: {name}"), move |_| test(port))
+        under_test.trial(&format!("operations: {name}"), move |_| test(port))
     };
     vec![
         trial(
@@ -52,12 +53,12 @@ enum Counting {
 }
 
 impl Counting {
-    /// `wash dev` has one backend for users and counters alike, and with a folder it increments
+    /// `wash dev` has one backend for users and counters alike, and with a directory it increments
     /// by reading and then writing. With the users in Postgres it counts in memory.
-    fn start(column: &Column) -> Result<Self, Failed> {
-        Ok(match column.kind {
-            HostKind::Spin => Self::Alone(column.start(Store::Shipped)?),
-            HostKind::Wasmcloud => Self::WithPostgres(Pair::start(column)?),
+    fn start(under_test: &HostUnderTest) -> Result<Self, Failed> {
+        Ok(match under_test.kind {
+            HostKind::Spin => Self::Alone(under_test.start(Store::Shipped)?),
+            HostKind::Wasmcloud => Self::WithPostgres(Pair::start(under_test)?),
         })
     }
 

@@ -10,26 +10,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-use libtest_mimic::{Failed, Trial};
-use tempfile::TempDir;
-use xtask::{
-    HostKind,
+use harness::{
     client::{Answer, Connection},
     host::{Host, Setup, Store},
     postgres::{Address, Postgres, migrate},
-    run,
 };
+use libtest_mimic::{Failed, Trial};
+use tempfile::TempDir;
+use tools::{HostKind, run};
 
-use super::{Column, JSON, PUT, check, logs_of, refuses_service, tells_nobody};
+use super::{HostUnderTest, JSON, PUT, assert_no_sensitive_data, check, logs_of, refuses_service};
 
 /// How long a request may go without an answer while a database is at fault.
 const BOUND: Duration = Duration::from_secs(5);
 
 pub const UNAVAILABLE: &str = "the store does not answer";
 
-pub fn trials(column: &Column) -> Vec<Trial> {
-    let trial = |name: &str, test: fn(Column) -> Result<(), Failed>| {
-        column.trial(&format!("postgres: {name}"), test)
+pub fn trials(under_test: &HostUnderTest) -> Vec<Trial> {
+    let trial = |name: &str, test: fn(HostUnderTest) -> Result<(), Failed>| {
+        under_test.trial(&format!("postgres: {name}"), test)
     };
     vec![
         trial("a server that is not there is 503", not_there),
@@ -62,7 +61,7 @@ pub fn trials(column: &Column) -> Vec<Trial> {
             migrated_under_load,
         ),
         trial("the service's role can do nothing else", least_privilege),
-        trial("TLS with a private certificate authority", tls),
+        trial("TLS with a private CA", tls),
     ]
 }
 
@@ -70,19 +69,19 @@ pub fn trials(column: &Column) -> Vec<Trial> {
 pub struct Pair {
     pub host: Host,
     server: Postgres,
-    folder: TempDir,
+    directory: TempDir,
     database: TempDir,
 }
 
 impl Pair {
-    pub fn start(column: &Column) -> Result<Self, Failed> {
+    pub fn start(under_test: &HostUnderTest) -> Result<Self, Failed> {
         let database = TempDir::new()?;
         let server = Postgres::start(database.path())?;
-        let (host, folder) = column.start(Store::Postgres(&server.service()))?;
+        let (host, directory) = under_test.start(Store::Postgres(&server.service()))?;
         Ok(Self {
             host,
             server,
-            folder,
+            directory,
             database,
         })
     }
@@ -90,9 +89,9 @@ impl Pair {
     /// Ends both, and sees to it that no log tells what it should not.
     fn end(self) -> Result<(), Failed> {
         drop(self.host);
-        tells_nobody(&logs_of(self.folder.path())?, &self.server.password)?;
+        assert_no_sensitive_data(&logs_of(self.directory.path())?, &self.server.password)?;
         let log = fs::read_to_string(self.database.path().join("postgres.log"))?;
-        tells_nobody(&log, &self.server.password)
+        assert_no_sensitive_data(&log, &self.server.password)
     }
 }
 
@@ -119,24 +118,24 @@ pub fn expect(
     })
 }
 
-fn not_there(column: Column) -> Result<(), Failed> {
+fn not_there(under_test: HostUnderTest) -> Result<(), Failed> {
     let nowhere = Address {
         host: "127.0.0.1".to_owned(),
-        port: xtask::host::free_port()?,
+        port: harness::host::free_port()?,
         database: "hello".to_owned(),
         user: "hello".to_owned(),
         password: "none".to_owned(),
         sslmode: "disable".to_owned(),
     };
-    let (host, _folder) = column.start(Store::Postgres(&nowhere))?;
+    let (host, _directory) = under_test.start(Store::Postgres(&nowhere))?;
     let started = Instant::now();
     refuses_service(&host, UNAVAILABLE, "postgres")?;
     let took = started.elapsed();
     check(took < BOUND, || format!("three requests took {took:?}"))
 }
 
-fn comes_back(column: Column) -> Result<(), Failed> {
-    let mut pair = Pair::start(&column)?;
+fn comes_back(under_test: HostUnderTest) -> Result<(), Failed> {
+    let mut pair = Pair::start(&under_test)?;
     expect(&pair.host, "PUT", "/hello/Signed", PUT, 204)?;
     pair.server.stop();
     refuses_service(&pair.host, UNAVAILABLE, "postgres")?;
@@ -152,43 +151,43 @@ fn comes_back(column: Column) -> Result<(), Failed> {
     pair.end()
 }
 
-fn wrong_password(column: Column) -> Result<(), Failed> {
+fn wrong_password(under_test: HostUnderTest) -> Result<(), Failed> {
     let database = TempDir::new()?;
     let server = Postgres::start(database.path())?;
     let wrong = Address {
         password: "not-the-password".to_owned(),
         ..server.service()
     };
-    let (host, folder) = column.start(Store::Postgres(&wrong))?;
+    let (host, directory) = under_test.start(Store::Postgres(&wrong))?;
     refuses_service(&host, UNAVAILABLE, "postgres")?;
     drop(host);
-    let log = logs_of(folder.path())?;
-    tells_nobody(&log, &wrong.password)?;
+    let log = logs_of(directory.path())?;
+    assert_no_sensitive_data(&log, &wrong.password)?;
     check(log.contains("the store is unavailable"), || {
         format!("the log does not say why: {log}")
     })
 }
 
-fn no_address(column: Column) -> Result<(), Failed> {
+fn no_address(under_test: HostUnderTest) -> Result<(), Failed> {
     // wasmCloud's guest has no address to miss: its host has one, or none that answers.
-    let (detail, reason) = match column.kind {
+    let (detail, reason) = match under_test.kind {
         HostKind::Spin => (
             "the store is misconfigured",
             "the variable `postgres_host` is not set",
         ),
         HostKind::Wasmcloud => (UNAVAILABLE, "failed to get connection"),
     };
-    let (host, folder) = column.start(Store::Named("postgres"))?;
+    let (host, directory) = under_test.start(Store::Named("postgres"))?;
     refuses_service(&host, detail, "postgres")?;
     drop(host);
-    let log = logs_of(folder.path())?;
+    let log = logs_of(directory.path())?;
     check(log.contains(reason), || {
         format!("the log does not say why: {log}")
     })
 }
 
-fn no_connection_left(column: Column) -> Result<(), Failed> {
-    let pair = Pair::start(&column)?;
+fn no_connection_left(under_test: HostUnderTest) -> Result<(), Failed> {
+    let pair = Pair::start(&under_test)?;
     pair.server.psql("ALTER ROLE hello CONNECTION LIMIT 0")?;
     refuses_service(&pair.host, UNAVAILABLE, "postgres")?;
     pair.server.psql("ALTER ROLE hello CONNECTION LIMIT -1")?;
@@ -196,8 +195,8 @@ fn no_connection_left(column: Column) -> Result<(), Failed> {
     pair.end()
 }
 
-fn not_readable(column: Column) -> Result<(), Failed> {
-    let pair = Pair::start(&column)?;
+fn not_readable(under_test: HostUnderTest) -> Result<(), Failed> {
+    let pair = Pair::start(&under_test)?;
     expect(&pair.host, "PUT", "/hello/Signed", PUT, 204)?;
     for (harm, mend) in [
         (
@@ -218,8 +217,8 @@ fn not_readable(column: Column) -> Result<(), Failed> {
     pair.end()
 }
 
-fn only_reads(column: Column) -> Result<(), Failed> {
-    let pair = Pair::start(&column)?;
+fn only_reads(under_test: HostUnderTest) -> Result<(), Failed> {
+    let pair = Pair::start(&under_test)?;
     expect(&pair.host, "PUT", "/hello/Signed", PUT, 204)?;
     let set = |value: &str| -> Result<(), Failed> {
         let setting = format!("ALTER SYSTEM SET default_transaction_read_only = {value}");
@@ -248,8 +247,8 @@ pub fn until(mut holds: impl FnMut() -> Result<bool, Failed>) -> Result<(), Fail
     Ok(())
 }
 
-fn locked(column: Column) -> Result<(), Failed> {
-    let pair = Pair::start(&column)?;
+fn locked(under_test: HostUnderTest) -> Result<(), Failed> {
+    let pair = Pair::start(&under_test)?;
     thread::scope(|scope| {
         let lock = scope.spawn(|| {
             pair.server.psql(
@@ -270,7 +269,7 @@ fn locked(column: Column) -> Result<(), Failed> {
 /// A port that takes connections and says nothing. No host lets a WASI 0.2 component bound such
 /// a call, and none has a setting for it, so a proxy's time-out has to (docs/postgres.md). What
 /// is shown here is that the fault stays with the requests that need the database.
-fn never_answers(column: Column) -> Result<(), Failed> {
+fn never_answers(under_test: HostUnderTest) -> Result<(), Failed> {
     let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = Address {
         host: "127.0.0.1".to_owned(),
@@ -280,11 +279,11 @@ fn never_answers(column: Column) -> Result<(), Failed> {
         password: "none".to_owned(),
         sslmode: "disable".to_owned(),
     };
-    let (host, _folder) = column.start(Store::Postgres(&address))?;
+    let (host, _directory) = under_test.start(Store::Postgres(&address))?;
     let mut held: Vec<Connection> = Vec::new();
     for _ in 0..8 {
         let mut connection = host.connect()?;
-        connection.send(&xtask::client::request("GET", "/hello/Silent", &[], b""))?;
+        connection.send(&harness::client::request("GET", "/hello/Silent", &[], b""))?;
         held.push(connection);
     }
     for _ in 0..20 {
@@ -300,8 +299,8 @@ fn never_answers(column: Column) -> Result<(), Failed> {
     Ok(())
 }
 
-fn killed_under_load(column: Column) -> Result<(), Failed> {
-    let mut pair = Pair::start(&column)?;
+fn killed_under_load(under_test: HostUnderTest) -> Result<(), Failed> {
+    let mut pair = Pair::start(&under_test)?;
     let port = pair.host.port;
     let stop = AtomicBool::new(false);
     let slowest = AtomicU64::new(0);
@@ -342,7 +341,7 @@ fn killed_under_load(column: Column) -> Result<(), Failed> {
     println!(
         "{}: kill -9 of Postgres under load: acknowledged {}, refused {refused}, lost {lost}; \
          the slowest answer took {} ms",
-        column.kind,
+        under_test.kind,
         acknowledged.len(),
         slowest.load(Ordering::SeqCst)
     );
@@ -393,8 +392,8 @@ pub fn write_until(
     Ok((acknowledged, refused))
 }
 
-fn migrated_under_load(column: Column) -> Result<(), Failed> {
-    let pair = Pair::start(&column)?;
+fn migrated_under_load(under_test: HostUnderTest) -> Result<(), Failed> {
+    let pair = Pair::start(&under_test)?;
     let (stop, slowest) = (AtomicBool::new(false), AtomicU64::new(0));
     let port = pair.host.port;
     let written = thread::scope(|scope| {
@@ -404,7 +403,7 @@ fn migrated_under_load(column: Column) -> Result<(), Failed> {
             // The schema of a version to come: it expands, so this version goes on beside it.
             pair.server
                 .psql("ALTER TABLE users ADD COLUMN greeted_at timestamptz")?;
-            let (new, _folder) = column.start(Store::Postgres(&pair.server.service()))?;
+            let (new, _directory) = under_test.start(Store::Postgres(&pair.server.service()))?;
             for _ in 0..50 {
                 expect(&new, "PUT", "/hello/SignedNew", PUT, 204)?;
                 expect(&new, "GET", "/hello/SignedNew", b"", 200)?;
@@ -428,7 +427,7 @@ fn migrated_under_load(column: Column) -> Result<(), Failed> {
     pair.end()
 }
 
-fn least_privilege(_: Column) -> Result<(), Failed> {
+fn least_privilege(_: HostUnderTest) -> Result<(), Failed> {
     let database = TempDir::new()?;
     let server = Postgres::start(database.path())?;
     for allowed in [
@@ -460,12 +459,12 @@ fn least_privilege(_: Column) -> Result<(), Failed> {
     Ok(())
 }
 
-fn tls(column: Column) -> Result<(), Failed> {
+fn tls(under_test: HostUnderTest) -> Result<(), Failed> {
     let certificates = TempDir::new()?;
-    let folder = certificates.path();
-    make_certificates(folder)?;
+    let directory = certificates.path();
+    make_certificates(directory)?;
     let database = TempDir::new()?;
-    let file = |name: &str| folder.join(name).display().to_string();
+    let file = |name: &str| directory.join(name).display().to_string();
     let server = Postgres::start_with(
         database.path(),
         &[
@@ -480,7 +479,7 @@ fn tls(column: Column) -> Result<(), Failed> {
     };
     let start = |root_certificate: Option<&Path>| {
         let data = TempDir::new()?;
-        let host = column.start_with(Setup {
+        let host = under_test.start_with(Setup {
             store: Store::Postgres(&address),
             root_certificate,
             ..Setup::shipped(data.path(), Some(&data.path().join("log")))
@@ -491,8 +490,8 @@ fn tls(column: Column) -> Result<(), Failed> {
     let (host, _data) = start(None)?;
     refuses_service(&host, UNAVAILABLE, "postgres")?;
     drop(host);
-    let (host, _data) = start(Some(&folder.join("ca.crt")))?;
-    match column.kind {
+    let (host, _data) = start(Some(&directory.join("ca.crt")))?;
+    match under_test.kind {
         HostKind::Spin => {
             expect(&host, "PUT", "/hello/Signed", PUT, 204)?;
             expect(&host, "GET", "/hello/Signed", b"", 200)?;
@@ -509,25 +508,25 @@ fn tls(column: Column) -> Result<(), Failed> {
     }
 }
 
-/// A certificate authority, and a certificate of it for 127.0.0.1.
-fn make_certificates(folder: &Path) -> Result<(), Failed> {
+/// A CA, and a certificate of it for 127.0.0.1.
+fn make_certificates(directory: &Path) -> Result<(), Failed> {
     let openssl = |arguments: &str| {
         run::read(
             "make a certificate",
             Command::new("openssl")
                 .args(arguments.split(' '))
-                .current_dir(folder),
+                .current_dir(directory),
         )
     };
     openssl(
         "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=hello-test-ca -keyout ca.key -out ca.crt",
     )?;
     openssl("req -newkey rsa:2048 -nodes -subj /CN=127.0.0.1 -keyout server.key -out server.csr")?;
-    fs::write(folder.join("names"), "subjectAltName=IP:127.0.0.1\n")?;
+    fs::write(directory.join("names"), "subjectAltName=IP:127.0.0.1\n")?;
     openssl(
         "x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile names -out server.crt",
     )?;
-    xtask::postgres::give_to_server(folder)?;
-    xtask::postgres::give_to_server(&folder.join("server.key"))?;
+    harness::postgres::give_to_server(directory)?;
+    harness::postgres::give_to_server(&directory.join("server.key"))?;
     Ok(())
 }

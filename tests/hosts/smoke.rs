@@ -2,8 +2,9 @@
 
 use std::process::{Command, Output};
 
+use harness::host::free_port;
 use libtest_mimic::Failed;
-use xtask::{host::free_port, tools::debian};
+use tools::debian;
 
 use crate::check;
 
@@ -33,7 +34,7 @@ pub fn smoke_test(port: u16) -> Result<(), Failed> {
 
 fn run(url: &str) -> Result<Output, Failed> {
     debian::program("curl", "curl")?;
-    let script = xtask::root().join("deploy/chart/files/smoke.sh");
+    let script = tools::root().join("deploy/chart/files/smoke.sh");
     let mut command = Command::new("sh");
     command
         .arg(script)

@@ -3,13 +3,13 @@
 use std::{cell::RefCell, io};
 
 use chrono::{Datelike, Days, NaiveDate};
+use harness::client::{Answer, Connection};
 use hello::{
     birthday::DateOfBirth,
     store::{StoreError, UserStore},
     username::Username,
 };
 use serde_json::Value;
-use xtask::client::{Answer, Connection};
 
 /// The store behind a service, over one connection.
 ///

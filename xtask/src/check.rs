@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::{
+use tools::{
     root,
     run::{announce, run},
     wasm_target::Compiler,
@@ -29,7 +29,7 @@ pub fn check() -> Result<()> {
         Command::new("cargo")
             .args(["clippy", "--locked", "--all-targets"])
             .arg("--target-dir")
-            .arg(crate::target().join("clippy-native"))
+            .arg(tools::target().join("clippy-native"))
             .args(["--", "--deny", "warnings"])
             .current_dir(root()),
     )?;

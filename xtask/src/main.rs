@@ -1,9 +1,16 @@
 //! `cargo xtask`: set up, build, serve, check, test and measure.
 
+mod check;
+mod release;
+mod test;
+mod up;
+
 use std::process::ExitCode;
 
+use bench::{Bench, cutover};
 use clap::{Parser, Subcommand};
-use xtask::{HostKind, bench, build, check, manifests, postgres, rehearse, release, test, up};
+use harness::postgres;
+use tools::HostKind;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "hello's tasks", version)]
@@ -23,14 +30,12 @@ enum Task {
         /// Build for this host alone
         #[arg(long)]
         host: Option<HostKind>,
-        /// Build once more, from nothing and in another folder, and compare
+        /// Build once more, from nothing and in another directory, and compare
         #[arg(long)]
         verify: bool,
     },
     /// Formatting and lints, native and wasm
     Check,
-    /// Render and validate the chart and the manifests of deploy/
-    Manifests(manifests::Options),
     /// Apply the migrations to a Postgres
     Migrate {
         /// postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=MODE, of a role that owns the database
@@ -38,25 +43,28 @@ enum Task {
         url: String,
     },
     /// Swap two versions under load behind a proxy, and count what it costs
-    RehearseSwap(rehearse::Options),
+    RehearseSwap(cutover::Options),
     /// Publish a version, or do all of that on this machine alone
     Release(release::Options),
-    /// Measure a host that is serving, or hello beside its peer
+    /// Measure a host that is serving, or hello beside a baseline
     #[command(subcommand)]
-    Bench(bench::Bench),
+    Bench(Bench),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
         Task::Up(options) => up::up(&options),
         Task::Test(options) => test::test(&options),
-        Task::Build { host, verify } => {
-            build::build(host).and_then(|()| if verify { build::verify(host) } else { Ok(()) })
-        }
+        Task::Build { host, verify } => componentize::build(host).and_then(|()| {
+            if verify {
+                componentize::verify(host)
+            } else {
+                Ok(())
+            }
+        }),
         Task::Check => check::check(),
-        Task::Manifests(options) => manifests::manifests(&options),
         Task::Migrate { url } => postgres::migrate(&url),
-        Task::RehearseSwap(options) => rehearse::command(&options),
+        Task::RehearseSwap(options) => cutover::command(&options),
         Task::Release(options) => release::release(&options),
         Task::Bench(bench) => bench.run(),
     };

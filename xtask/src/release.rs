@@ -11,19 +11,17 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use clap::builder::FalseyValueParser;
 
-use crate::{
-    HostKind, build,
+use crate::test;
+use harness::{
     client::Connection,
     host::free_port,
     process::{Process, end_all_on_signal},
-    root,
-    run::{announce, read, run},
-    target, test,
-    tools::{self, debian, helm, rust},
 };
-
-/// What makes the lists of what a component is built from.
-const SBOM: (&str, &str) = ("cargo-cyclonedx", "0.5.9");
+use tools::{
+    HostKind, cargo, debian, helm, root,
+    run::{announce, read, run},
+    target,
+};
 
 /// What runs, in every cluster.
 const VALUES: &str = "deploy/argocd/release.yaml";
@@ -118,7 +116,7 @@ pub fn release(options: &Options) -> Result<()> {
     }
 }
 
-/// The folder of all that is published.
+/// The directory of all that is published.
 fn files() -> PathBuf {
     target().join("release-files")
 }
@@ -194,8 +192,8 @@ fn with_version(values: &str, version: &str, image: &str) -> Result<String> {
 
 /// Builds and verifies the components, and collects all that is published.
 fn package(notes: &str) -> Result<()> {
-    build::build(None)?;
-    build::verify(None)?;
+    componentize::build(None)?;
+    componentize::verify(None)?;
     if files().exists() {
         fs::remove_dir_all(files())?;
     }
@@ -206,7 +204,7 @@ fn package(notes: &str) -> Result<()> {
         fs::copy(kind.artifact(), files().join(format!("{name}.wasm")))?;
         let sbom = sboms.join(format!("hosts/{kind}/sbom.json"));
         let sbom = fs::read_to_string(&sbom)
-            .with_context(|| format!("{} made no {}", SBOM.0, sbom.display()))?
+            .with_context(|| format!("{} made no {}", cargo::CYCLONEDX.0, sbom.display()))?
             .replace(&sboms.display().to_string(), "/hello");
         fs::write(files().join(format!("{name}.cdx.json")), sbom)?;
     }
@@ -225,19 +223,19 @@ fn package(notes: &str) -> Result<()> {
 
 /// A copy of the sources with a list, `sbom.json`, beside each crate's manifest.
 fn sboms() -> Result<PathBuf> {
-    let program = rust::program(SBOM.0, SBOM.1)?;
+    let program = cargo::program(cargo::CYCLONEDX)?;
     announce("listing what the components are built from");
     let copy = target().join("sbom");
     if copy.exists() {
         fs::remove_dir_all(&copy)?;
     }
-    build::copy_tree(&copy)?;
+    componentize::copy_tree(&copy)?;
     run(
         "list what the components are built from",
         Command::new(program)
             .args(["cyclonedx", "--quiet", "--format", "json"])
             .args(["--spec-version", "1.5", "--no-build-deps"])
-            .args(["--target", crate::wasm_target::TARGET])
+            .args(["--target", tools::wasm_target::TARGET])
             .args(["--override-filename", "sbom"])
             .current_dir(&copy),
     )?;
@@ -253,7 +251,7 @@ fn publish(registry: &str, spin: Option<&Path>, chart: bool, insecure: bool) -> 
 
     // spin.toml names the component where it is built.
     let artifact = HostKind::Spin.artifact();
-    fs::create_dir_all(artifact.parent().context("it is in a folder")?)?;
+    fs::create_dir_all(artifact.parent().context("it is in a directory")?)?;
     fs::copy(files().join("hello_spin.wasm"), &artifact)
         .context("nothing is packaged: run `cargo xtask release package`")?;
     if let Some(spin) = spin {
@@ -409,15 +407,15 @@ fn propose_here(application: &Image, version: &str) -> Result<()> {
     Ok(())
 }
 
-/// Pulls an image into `folder`, by its digest. The application is what Spin itself pulls.
-fn pull_back(image: &Image, folder: &Path, version: &str) -> Result<Option<PathBuf>> {
+/// Pulls an image into `directory`, by its digest. The application is what Spin itself pulls.
+fn pull_back(image: &Image, directory: &Path, version: &str) -> Result<Option<PathBuf>> {
     match image.name {
         "spin_application" => {
             run(
                 "pull the Spin application",
                 Command::new(tools::find_or_fetch(HostKind::Spin)?)
                     .args(["registry", "pull", "--insecure", "--cache-dir"])
-                    .arg(folder.join("spin"))
+                    .arg(directory.join("spin"))
                     .arg(image.to_string()),
             )?;
             Ok(None)
@@ -427,21 +425,21 @@ fn pull_back(image: &Image, folder: &Path, version: &str) -> Result<Option<PathB
                 .args(["pull", "--plain-http"])
                 .arg(format!("oci://{}", image.repository))
                 .args(["--version", version, "--destination"])
-                .arg(folder)
+                .arg(directory)
                 .output()?;
             ensure!(
                 output.status.success(),
                 "cannot pull the chart: {}",
                 String::from_utf8_lossy(&output.stderr)
             );
-            Ok(Some(folder.join(format!("hello-{version}.tgz"))))
+            Ok(Some(directory.join(format!("hello-{version}.tgz"))))
         }
         component => {
             let kind = match component {
                 "spin_component" => HostKind::Spin,
                 _ => HostKind::Wasmcloud,
             };
-            let file = folder.join(format!("hello_{kind}.wasm"));
+            let file = directory.join(format!("hello_{kind}.wasm"));
             read(
                 "pull the component",
                 Command::new(tools::find_or_fetch(HostKind::Wasmcloud)?)
@@ -475,22 +473,22 @@ fn layers(image: &Image, port: u16) -> Result<String> {
 fn start_registry() -> Result<(Process, u16)> {
     let program = debian::program("docker-registry", "docker-registry")?;
     announce("starting a registry");
-    let folder = target().join("release-registry");
-    if folder.exists() {
-        fs::remove_dir_all(&folder)?;
+    let directory = target().join("release-registry");
+    if directory.exists() {
+        fs::remove_dir_all(&directory)?;
     }
-    fs::create_dir_all(&folder)?;
+    fs::create_dir_all(&directory)?;
     let port = free_port()?;
-    let config = folder.join("config.yml");
+    let config = directory.join("config.yml");
     fs::write(
         &config,
         format!(
             "version: 0.1\nlog: {{level: warn}}\nstorage: {{filesystem: {{rootdirectory: {:?}}}}}\n\
              http: {{addr: \"127.0.0.1:{port}\"}}\n",
-            folder.join("data").display().to_string()
+            directory.join("data").display().to_string()
         ),
     )?;
-    let log = folder.join("log");
+    let log = directory.join("log");
     let mut command = Command::new(program);
     command.arg("serve").arg(config);
     let mut registry = Process::start(&mut command, Some(&log))?;

@@ -10,25 +10,8 @@ use std::{
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
-use crate::{HostKind, build, manifests, root, run::announce, supply_chain, tools};
-
-/// What `tests/hosts` reads: the host to test.
-pub const HOST_VARIABLE: &str = "HELLO_HOST";
-
-/// What `tests/hosts` reads: the host's program.
-pub const PROGRAM_VARIABLE: &str = "HELLO_HOST_PROGRAM";
-
-/// What `tests/hosts` reads: the component to test, if it is another than what is built here.
-pub const ARTIFACT_VARIABLE: &str = "HELLO_ARTIFACT";
-
-/// What `tests/operations.rs` reads: whether it may fetch what it needs.
-pub const OPERATIONS_VARIABLE: &str = "HELLO_OPERATIONS";
-
-/// What `tests/workflows` reads: whether it may fetch what it needs.
-pub const WORKFLOWS_VARIABLE: &str = "HELLO_WORKFLOWS";
-
-/// What `tests/platform` reads: whether it may fetch what it needs.
-pub const PLATFORM_VARIABLE: &str = "HELLO_PLATFORM";
+use harness::host;
+use tools::{HostKind, cargo, root, run::announce};
 
 /// What can be chosen.
 #[derive(Debug, Default, clap::Args)]
@@ -37,6 +20,9 @@ pub struct Options {
     /// be given several times [default: all parts]
     #[arg(long = "part", value_name = "PART")]
     parts: Vec<Choice>,
+    /// Print the names of the parts, and run none
+    #[arg(long, conflicts_with = "parts")]
+    list: bool,
 }
 
 /// A part that can be chosen.
@@ -69,18 +55,6 @@ const TOPICS: &[(Choice, &str)] = &[
     (Choice::Postgres, "postgres"),
     (Choice::Docs, "operations: "),
 ];
-
-impl Choice {
-    /// What `--part` takes.
-    #[must_use]
-    pub fn names() -> Vec<String> {
-        Self::value_variants()
-            .iter()
-            .filter_map(Self::to_possible_value)
-            .map(|value| value.get_name().to_owned())
-            .collect()
-    }
-}
 
 /// The programs of Debian's that the parts ask for, and their packages.
 const PROGRAMS: [(&str, &str); 9] = [
@@ -119,6 +93,15 @@ struct Counts {
 ///
 /// If a test failed, or a part ran none.
 pub fn test(options: &Options) -> Result<()> {
+    if options.list {
+        for choice in Choice::value_variants()
+            .iter()
+            .filter_map(Choice::to_possible_value)
+        {
+            println!("{}", choice.get_name());
+        }
+        return Ok(());
+    }
     let named = !options.parts.is_empty();
     let wants = |choice| !named || options.parts.contains(&choice);
     if !named {
@@ -131,35 +114,38 @@ pub fn test(options: &Options) -> Result<()> {
     let on_hosts = topics().count() > 0 || wants(Choice::Wasmcloud) || wants(Choice::Spin);
     if on_hosts || wants(Choice::Operations) {
         tools::find_or_fetch(HostKind::Wasmcloud)?;
-        build::build(None)?;
+        componentize::build(None)?;
     }
 
     let mut parts = Vec::new();
     if wants(Choice::Native) {
-        parts.push(run_part("native", Command::new("cargo").arg("test"), &[])?);
+        let mut cargo = cargo_test("hello");
+        for name in ["tools", "harness", "componentize", "bench", "xtask"] {
+            cargo.args(["--package", name]);
+        }
+        parts.push(run_part("native", &mut cargo, &[])?);
     }
     if wants(Choice::Workflows) {
-        let mut cargo = Command::new("cargo");
-        cargo
-            .args(["test", "--package", "hello", "--test", "workflows"])
-            .env(WORKFLOWS_VARIABLE, "1");
-        parts.push(run_part("workflows", &mut cargo, &[])?);
+        parts.push(run_deploy("workflows")?);
     }
     if wants(Choice::SupplyChain) {
-        parts.extend(run_supply_chain(named)?);
+        parts.push(run_supply_chain(named)?);
     }
     if wants(Choice::Manifests) {
-        parts.extend(run_manifests(manifests::schemas().as_deref())?);
+        parts.push(run_deploy("manifests")?);
     }
     if wants(Choice::Platform) {
-        parts.extend(run_platform(manifests::schemas().as_deref())?);
+        parts.push(run_deploy("platform")?);
+        parts.extend(platform_skips());
+    }
+    if (wants(Choice::Manifests) || wants(Choice::Platform)) && tools::schemas().is_none() {
+        parts.push(skipped(
+            "custom resources against their schemas",
+            "there is no ../shared/schemas: name the directory as HELLO_SCHEMAS",
+        ));
     }
     if wants(Choice::Operations) {
-        let mut cargo = Command::new("cargo");
-        cargo
-            .args(["test", "--package", "hello", "--test", "operations"])
-            .env(OPERATIONS_VARIABLE, "1");
-        parts.push(run_part("operations", &mut cargo, &[])?);
+        parts.push(run_deploy("operations")?);
     }
     for (kind, choice) in [
         (HostKind::Wasmcloud, Choice::Wasmcloud),
@@ -196,99 +182,72 @@ pub fn test(options: &Options) -> Result<()> {
     summarise(&parts)
 }
 
-/// Runs the checks of the dependencies, where that compiles nothing or it `may_compile`.
-fn run_supply_chain(may_compile: bool) -> Result<Vec<Part>> {
-    let skipped = |name: &str, why: &str| Part {
+/// A part that does not run here.
+fn skipped(name: &str, why: &str) -> Part {
+    Part {
         name: name.to_owned(),
         outcome: Outcome::Skipped {
             why: why.to_owned(),
         },
-    };
-    if !may_compile && !supply_chain::is_compiled() {
-        let why =
-            "cargo-deny takes minutes to compile: `cargo xtask test --part supply-chain` does";
-        return Ok(vec![skipped("supply chain", why)]);
     }
-    let (mut cargo, advisories) = supply_chain::command()?;
-    let mut parts = vec![run_part("supply chain", &mut cargo, &[])?];
-    if !advisories {
-        parts.push(skipped("advisories", "their database cannot be fetched"));
-    }
-    Ok(parts)
 }
 
-/// Runs the checks of the manifests, and sums up.
-///
-/// # Errors
-///
-/// If one failed.
-pub(crate) fn manifests_alone(schemas: Option<&Path>) -> Result<()> {
-    summarise(&run_manifests(schemas)?)
+/// Runs the checks of the dependencies, where that compiles nothing or it `may_compile`.
+fn run_supply_chain(may_compile: bool) -> Result<Part> {
+    let is_compiled = [cargo::DENY, cargo::MACHETE]
+        .into_iter()
+        .all(|program| cargo::find(program).is_some());
+    if !may_compile && !is_compiled {
+        return Ok(skipped(
+            "supply chain",
+            "cargo-deny takes minutes to compile: `cargo xtask test --part supply-chain` does",
+        ));
+    }
+    run_deploy("supply_chain")
 }
 
-fn run_manifests(schemas: Option<&Path>) -> Result<Vec<Part>> {
-    with_schemas("manifests", &mut manifests::command(schemas), schemas)
-}
-
-fn run_platform(schemas: Option<&Path>) -> Result<Vec<Part>> {
-    let mut cargo = Command::new("cargo");
-    cargo
-        .args(["test", "--package", "hello", "--test", "platform"])
-        .env(PLATFORM_VARIABLE, "1")
-        .env_remove(manifests::SCHEMAS_VARIABLE);
-    if let Some(schemas) = schemas {
-        cargo.env(manifests::SCHEMAS_VARIABLE, schemas);
-    }
-    let charts = tools::charts::source();
-    if let Some(charts) = &charts {
-        cargo.env(tools::charts::VARIABLE, charts);
-    }
-    let mut parts = with_schemas("platform", &mut cargo, schemas)?;
+/// What of the platform cannot be checked here.
+fn platform_skips() -> Vec<Part> {
+    let mut skips = Vec::new();
     if tools::terraform().is_none() {
-        parts.push(Part {
-            name: "platform: the Terraform modules, and what IAM lets a backup do".to_owned(),
-            outcome: Outcome::Skipped {
-                why: "there is no `terraform` on PATH: install it from \
-                      https://developer.hashicorp.com/terraform/install"
-                    .to_owned(),
-            },
-        });
+        skips.push(skipped(
+            "platform: the Terraform modules, and what IAM lets a backup do",
+            "there is no `terraform` on PATH: install it from \
+             https://developer.hashicorp.com/terraform/install",
+        ));
     }
-    if charts.is_none() {
-        parts.push(Part {
-            name: "platform: the charts of others, with our values".to_owned(),
-            outcome: Outcome::Skipped {
-                why: "no repository of charts answers: name a folder of them as HELLO_CHARTS"
-                    .to_owned(),
-            },
-        });
+    if tools::charts::source().is_none() {
+        skips.push(skipped(
+            "platform: the charts of others, with our values",
+            "no repository of charts answers: name a directory of them as HELLO_CHARTS",
+        ));
     }
-    Ok(parts)
+    skips
 }
 
-/// Runs a part that validates custom resources, and says where it could not.
-fn with_schemas(name: &str, cargo: &mut Command, schemas: Option<&Path>) -> Result<Vec<Part>> {
-    let mut parts = vec![run_part(name, cargo, &[])?];
-    if schemas.is_none() {
-        parts.push(Part {
-            name: format!("{name}: custom resources against their schemas"),
-            outcome: Outcome::Skipped {
-                why: "there is no ../shared/schemas: name the folder with --schemas, or as \
-                      HELLO_SCHEMAS"
-                    .to_owned(),
-            },
-        });
+/// Runs one of the tests of deploy/.
+fn run_deploy(test: &str) -> Result<Part> {
+    let mut cargo = cargo_test("deploy-tests");
+    if test == "manifests" {
+        // The unit tests of what the checks share run with the first of them.
+        cargo.arg("--lib");
     }
-    Ok(parts)
+    run_part(test, cargo.args(["--test", test]), &[])
+}
+
+fn cargo_test(package: &str) -> Command {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["test", "--package", package]);
+    cargo
 }
 
 fn run_host(kind: HostKind, program: &PathBuf, filter: &[&str]) -> Result<Part> {
     run_part(
         &format!("{kind} ({})", tools::version(program)),
-        Command::new("cargo")
-            .args(["test", "--package", "hello", "--test", "hosts"])
-            .env(HOST_VARIABLE, kind.to_string())
-            .env(PROGRAM_VARIABLE, program),
+        cargo_test("hello")
+            .args(["--test", "hosts"])
+            .env(host::KIND_VARIABLE, kind.to_string())
+            .env(host::PROGRAM_VARIABLE, program),
         filter,
     )
 }
@@ -299,12 +258,12 @@ fn run_host(kind: HostKind, program: &PathBuf, filter: &[&str]) -> Result<Part> 
 ///
 /// If a test failed.
 pub(crate) fn table_against(artifact: &Path, kind: HostKind, program: &Path) -> Result<()> {
-    let mut cargo = Command::new("cargo");
+    let mut cargo = cargo_test("hello");
     cargo
-        .args(["test", "--package", "hello", "--test", "hosts"])
-        .env(HOST_VARIABLE, kind.to_string())
-        .env(PROGRAM_VARIABLE, program)
-        .env(ARTIFACT_VARIABLE, artifact);
+        .args(["--test", "hosts"])
+        .env(host::KIND_VARIABLE, kind.to_string())
+        .env(host::PROGRAM_VARIABLE, program)
+        .env(host::ARTIFACT_VARIABLE, artifact);
     let part = run_part(&format!("{kind}, pulled"), &mut cargo, &["key-value: "])?;
     summarise(&[part])
 }

@@ -4,15 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
 
-use crate::{
-    HostKind, build,
+use harness::{
     host::{Host, Setup, Store, require_free},
     postgres::{Address, Postgres},
     process::end_all_on_signal,
-    root,
-    run::announce,
-    target, tools,
 };
+use tools::{HostKind, root, run::announce, target};
 
 /// What can be chosen.
 #[derive(clap::Args)]
@@ -55,7 +52,7 @@ pub fn up(options: &Options) -> Result<()> {
     );
     let url = options.url.as_deref().map(Address::parse).transpose()?;
     let (kind, program) = choose(options.host)?;
-    build::build(Some(kind))?;
+    componentize::build(Some(kind))?;
     let (address, _server) = match (options.store, url) {
         (StoreKind::KeyValue, _) => (None, None),
         (StoreKind::Postgres, Some(address)) => (Some(address), None),

@@ -20,7 +20,7 @@
 set -eu
 umask 077
 
-folder=${BACKUP_FOLDER:-/backup}
+directory=${BACKUP_FOLDER:-/backup}
 
 fail() {
     echo "backup.sh: $1" >&2
@@ -30,23 +30,23 @@ fail() {
 dump() {
     : "${PGDATABASE:?names the database}"
     name=hello-$(date -u +%Y%m%dT%H%M%SZ).dump
-    rm -f "$folder"/hello-*.dump "$folder"/hello-*.dump.sha256
-    pg_dump --format=custom --no-password --lock-wait-timeout=60s --file="$folder/$name" ||
+    rm -f "$directory"/hello-*.dump "$directory"/hello-*.dump.sha256
+    pg_dump --format=custom --no-password --lock-wait-timeout=60s --file="$directory/$name" ||
         fail "the database was not dumped"
     # Reads all of it back: what cannot be read here is no backup.
-    pg_restore --file=/dev/null "$folder/$name" || fail "the dump cannot be read back"
-    (cd "$folder" && sha256sum "$name" >"$name.sha256")
-    echo "backup.sh: dumped $name, $(wc -c <"$folder/$name") bytes"
+    pg_restore --file=/dev/null "$directory/$name" || fail "the dump cannot be read back"
+    (cd "$directory" && sha256sum "$name" >"$name.sha256")
+    echo "backup.sh: dumped $name, $(wc -c <"$directory/$name") bytes"
 }
 
 upload() {
     : "${BACKUP_BUCKET:?names the bucket}"
-    set -- "$folder"/hello-*.dump
-    [ $# -eq 1 ] && [ -f "$1" ] || fail "$folder does not hold one dump: run \`backup.sh dump\`"
+    set -- "$directory"/hello-*.dump
+    [ $# -eq 1 ] && [ -f "$1" ] || fail "$directory does not hold one dump: run \`backup.sh dump\`"
     name=${1##*/}
     target=s3://$BACKUP_BUCKET/${BACKUP_PREFIX:-}$name
-    aws s3 cp --no-progress "$folder/$name" "$target" || fail "$name was not uploaded"
-    aws s3 cp --no-progress "$folder/$name.sha256" "$target.sha256" ||
+    aws s3 cp --no-progress "$directory/$name" "$target" || fail "$name was not uploaded"
+    aws s3 cp --no-progress "$directory/$name.sha256" "$target.sha256" ||
         fail "the checksum of $name was not uploaded"
     echo "backup.sh: uploaded $target"
 }

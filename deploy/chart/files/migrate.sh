@@ -3,7 +3,7 @@
 # time. Needs psql.
 #
 # From the environment:
-#   MIGRATIONS           the folder of the SQL files (/migrations)
+#   MIGRATIONS           the directory of the SQL files (/migrations)
 #   SERVICE_PASSWORD     the password of the role `hello`
 #   PGHOST PGPORT PGDATABASE PGUSER PGPASSWORD PGSSLMODE     libpq's own; a role that owns the
 #                        database and may make roles

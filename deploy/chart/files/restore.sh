@@ -13,7 +13,7 @@
 set -eu
 umask 077
 
-folder=${BACKUP_FOLDER:-/backup}
+directory=${BACKUP_FOLDER:-/backup}
 
 fail() {
     echo "restore.sh: $1" >&2
@@ -30,9 +30,9 @@ download() {
         name=$(echo "$objects" | sed -n 's/.* \(hello-[0-9TZ]*\.dump\)\.sha256$/\1/p' | sort | tail -n 1)
         [ -n "$name" ] || fail "there is no whole backup in $source"
     fi
-    rm -f "$folder"/hello-*.dump "$folder"/hello-*.dump.sha256
+    rm -f "$directory"/hello-*.dump "$directory"/hello-*.dump.sha256
     for object in "$name" "$name.sha256"; do
-        aws s3 cp --no-progress "$source$object" "$folder/$object" ||
+        aws s3 cp --no-progress "$source$object" "$directory/$object" ||
             fail "$source$object was not downloaded"
     done
     echo "restore.sh: downloaded $name"
@@ -40,17 +40,17 @@ download() {
 
 load() {
     : "${PGDATABASE:?names the database}"
-    set -- "$folder"/hello-*.dump
-    [ $# -eq 1 ] && [ -f "$1" ] || fail "$folder does not hold one dump: run \`restore.sh download\`"
+    set -- "$directory"/hello-*.dump
+    [ $# -eq 1 ] && [ -f "$1" ] || fail "$directory does not hold one dump: run \`restore.sh download\`"
     name=${1##*/}
-    (cd "$folder" && sha256sum --check --status "$name.sha256") ||
+    (cd "$directory" && sha256sum --check --status "$name.sha256") ||
         fail "$name is not what was backed up: its checksum differs. Nothing was changed"
     users=$(psql --no-psqlrc --no-password --tuples-only --no-align \
         --command='SELECT count(*) FROM users') ||
         fail "the table users cannot be read: apply the migrations first"
     [ "$users" = 0 ] || fail "the database has $users users: restore into an empty one"
     pg_restore --no-password --data-only --single-transaction --exit-on-error \
-        --dbname="$PGDATABASE" "$folder/$name" || fail "$name was not restored. Nothing was changed"
+        --dbname="$PGDATABASE" "$directory/$name" || fail "$name was not restored. Nothing was changed"
     users=$(psql --no-psqlrc --no-password --tuples-only --no-align \
         --command='SELECT count(*) FROM users')
     echo "restore.sh: restored $name, $users users"

@@ -2,18 +2,15 @@
 
 use std::{fs, process::Command};
 
+use harness::host::Store;
 use libtest_mimic::Failed;
 use tempfile::TempDir;
-use xtask::{
-    host::Store,
-    root, target,
-    tools::{debian, node},
-};
+use tools::{debian, node, root, target};
 
-use super::{Column, check};
+use super::{HostUnderTest, check};
 
-pub fn tries_it_out(column: Column) -> Result<(), Failed> {
-    let (host, _folder) = column.start(Store::Shipped)?;
+pub fn tries_it_out(under_test: HostUnderTest) -> Result<(), Failed> {
+    let (host, _directory) = under_test.start(Store::Shipped)?;
     let chromium = debian::program("chromium", "chromium")?;
     let packages = node::packages("playwright")?;
     let pictures = target().join("screenshots");
@@ -23,7 +20,7 @@ pub fn tries_it_out(column: Column) -> Result<(), Failed> {
     let output = Command::new("node")
         .arg(root().join("tests/browser/docs.mjs"))
         .arg(format!("http://127.0.0.1:{}", host.port))
-        .arg(pictures.join(format!("docs-{}.png", column.kind)))
+        .arg(pictures.join(format!("docs-{}.png", under_test.kind)))
         .arg(chromium)
         .arg(packages)
         .env("HOME", home.path())

@@ -6,10 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use harness::client::Connection;
 use libtest_mimic::Failed;
-use xtask::client::Connection;
 
-use super::{Column, Counting, check};
+use super::{Counting, HostUnderTest, check};
 use crate::{JSON, PUT};
 
 /// How long counts may lag: a request is counted after its answer has left.
@@ -190,8 +190,8 @@ fn client(port: u16, first: usize) -> Result<Counts, String> {
     Ok(counts)
 }
 
-pub fn exact(column: Column) -> Result<(), Failed> {
-    let host = Counting::start(&column)?;
+pub fn exact(under_test: HostUnderTest) -> Result<(), Failed> {
+    let host = Counting::start(&under_test)?;
     let port = host.port();
     let mut expected = scraped(settled(port)?);
     let clients: Vec<_> = (0..CLIENTS)
@@ -259,8 +259,8 @@ fn strange(port: u16, numbers: std::ops::Range<usize>, sent: &mut Counts) -> Res
     Ok(())
 }
 
-pub fn bounded(column: Column) -> Result<(), Failed> {
-    let host = Counting::start(&column)?;
+pub fn bounded(under_test: HostUnderTest) -> Result<(), Failed> {
+    let host = Counting::start(&under_test)?;
     let port = host.port();
     let mut expected = scraped(settled(port)?);
     strange(port, 0..1, &mut expected)?;

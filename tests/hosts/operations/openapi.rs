@@ -6,15 +6,12 @@ use std::{
     process::Command,
 };
 
+use harness::{client::Connection, host::Store};
 use libtest_mimic::Failed;
 use tempfile::TempDir;
-use xtask::{
-    client::Connection,
-    host::Store,
-    tools::{node, python},
-};
+use tools::{node, python};
 
-use super::{Column, check};
+use super::{HostUnderTest, check};
 
 /// For each operation and phase, the most that Schemathesis makes up.
 const EXAMPLES: u32 = 100;
@@ -25,13 +22,13 @@ const HOOKS: &str = concat!(
     "/tests/hosts/operations/schemathesis_hooks.py"
 );
 
-/// The document, saved in `folder`.
-fn save(port: u16, folder: &Path) -> Result<PathBuf, Failed> {
+/// The document, saved in `directory`.
+fn save(port: u16, directory: &Path) -> Result<PathBuf, Failed> {
     let answer = Connection::open(port)?.exchange("GET", "/openapi.json", &[], b"")?;
     check(answer.status == 200, || {
         format!("/openapi.json got {}", answer.status)
     })?;
-    let file = folder.join("openapi.json");
+    let file = directory.join("openapi.json");
     fs::write(&file, answer.body)?;
     Ok(file)
 }
@@ -45,8 +42,8 @@ fn run(command: &mut Command) -> Result<(bool, String), Failed> {
 }
 
 pub fn validator(port: u16) -> Result<(), Failed> {
-    let folder = TempDir::new()?;
-    let document = save(port, folder.path())?;
+    let directory = TempDir::new()?;
+    let document = save(port, directory.path())?;
     let validator = python::environment("openapi")?.join("openapi-spec-validator");
     let (valid, printed) = run(Command::new(validator)
         .args(["--schema", "3.1", "--validation-errors", "all"])
@@ -55,22 +52,22 @@ pub fn validator(port: u16) -> Result<(), Failed> {
 }
 
 pub fn linter(port: u16) -> Result<(), Failed> {
-    let folder = TempDir::new()?;
-    save(port, folder.path())?;
+    let directory = TempDir::new()?;
+    save(port, directory.path())?;
     let redocly = node::packages("redocly")?.join("node_modules/.bin/redocly");
     let (passes, printed) = run(Command::new(redocly)
         .args(["lint", "openapi.json", "--extends", "recommended"])
         .args(["--format", "stylish"])
         .env("REDOCLY_TELEMETRY", "off")
         .env("REDOCLY_SUPPRESS_UPDATE_NOTICE", "true")
-        .current_dir(folder.path()))?;
+        .current_dir(directory.path()))?;
     check(passes && printed.contains("is valid"), || printed)
 }
 
-pub fn schemathesis(column: Column) -> Result<(), Failed> {
+pub fn schemathesis(under_test: HostUnderTest) -> Result<(), Failed> {
     // A host of its own: it saves users as it goes.
-    let (host, _folder) = column.start(Store::Shipped)?;
-    let folder = TempDir::new()?;
+    let (host, _directory) = under_test.start(Store::Shipped)?;
+    let directory = TempDir::new()?;
     let schemathesis = python::environment("openapi")?.join("schemathesis");
     let (passes, printed) = run(Command::new(schemathesis)
         .arg("run")
@@ -82,7 +79,7 @@ pub fn schemathesis(column: Column) -> Result<(), Failed> {
         .arg("--no-color")
         .env("SCHEMATHESIS_HOOKS", HOOKS)
         .env("PYTHONDONTWRITEBYTECODE", "1")
-        .current_dir(folder.path()))?;
+        .current_dir(directory.path()))?;
     check(passes, || printed.clone())?;
     // "Selected: 8/8", "Tested: 8": nothing was left out.
     let figure = |name: &str| {
@@ -95,6 +92,6 @@ pub fn schemathesis(column: Column) -> Result<(), Failed> {
         || printed.clone(),
     )?;
     let summary = printed.split("SUMMARY").nth(1).unwrap_or(&printed);
-    eprintln!("Schemathesis on {}:{summary}", column.kind);
+    eprintln!("Schemathesis on {}:{summary}", under_test.kind);
     Ok(())
 }

@@ -9,17 +9,18 @@ use std::{
     time::{Duration, Instant},
 };
 
+use harness::{client::Connection, host::free_port, process::Process};
 use libtest_mimic::Failed;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use tempfile::TempDir;
-use xtask::{client::Connection, host::free_port, process::Process, tools::debian};
+use tools::debian;
 
-use super::{Column, Counting, check};
+use super::{Counting, HostUnderTest, check};
 use crate::PUT;
 
 /// How long Prometheus may take for each thing that is asked of it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What the queries look at.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -50,8 +51,8 @@ pub fn promtool(port: u16) -> Result<(), Failed> {
     ] {
         check(text.contains(name), || format!("no {name} in: {text}"))?;
     }
-    let folder = TempDir::new()?;
-    let file = folder.path().join("metrics");
+    let directory = TempDir::new()?;
+    let file = directory.path().join("metrics");
     fs::write(&file, answer.body)?;
     let output = Command::new(debian::program("promtool", "prometheus")?)
         .args(["check", "metrics"])
@@ -67,14 +68,14 @@ pub fn promtool(port: u16) -> Result<(), Failed> {
 struct Prometheus {
     port: u16,
     _process: Process,
-    folder: TempDir,
+    directory: TempDir,
 }
 
 impl Prometheus {
     fn start(target: u16) -> Result<Self, Failed> {
         let program = debian::program("prometheus", "prometheus")?;
-        let folder = TempDir::new()?;
-        let config = folder.path().join("prometheus.yml");
+        let directory = TempDir::new()?;
+        let config = directory.path().join("prometheus.yml");
         fs::write(
             &config,
             format!(
@@ -91,16 +92,16 @@ impl Prometheus {
                 .arg(format!("--web.listen-address=127.0.0.1:{port}"))
                 .arg(format!(
                     "--storage.tsdb.path={}/data",
-                    folder.path().display()
+                    directory.path().display()
                 ))
                 .arg("--log.level=warn")
-                .current_dir(folder.path()),
-            Some(&folder.path().join("log")),
+                .current_dir(directory.path()),
+            Some(&directory.path().join("log")),
         )?;
         Ok(Self {
             port,
             _process: process,
-            folder,
+            directory,
         })
     }
 
@@ -136,10 +137,10 @@ impl Prometheus {
         loop {
             match look() {
                 Ok(found) => return Ok(found),
-                Err(why) if started.elapsed() > PATIENCE => {
-                    let log = fs::read_to_string(self.folder.path().join("log"));
+                Err(why) if started.elapsed() > PROBE_TIMEOUT => {
+                    let log = fs::read_to_string(self.directory.path().join("log"));
                     let log = log.unwrap_or_default();
-                    return Err(format!("after {} s: {why}\n{log}", PATIENCE.as_secs()).into());
+                    return Err(format!("after {} s: {why}\n{log}", PROBE_TIMEOUT.as_secs()).into());
                 }
                 Err(_) => thread::sleep(Duration::from_millis(200)),
             }
@@ -186,8 +187,8 @@ fn load(port: u16, done: &AtomicBool) -> std::io::Result<Seen> {
     Ok(seen)
 }
 
-pub fn answers(column: Column) -> Result<(), Failed> {
-    let host = Counting::start(&column)?;
+pub fn answers(under_test: HostUnderTest) -> Result<(), Failed> {
+    let host = Counting::start(&under_test)?;
     let port = host.port();
     let prometheus = Prometheus::start(port)?;
     let done = AtomicBool::new(false);

@@ -1,0 +1,384 @@
+//! Starts a host with the component, waits until it serves, and ends it.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus},
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::{client::Connection, postgres::Address, process::Process};
+use tools::{HostKind, root, target};
+
+/// What `tests/hosts` reads: the host to test.
+pub const KIND_VARIABLE: &str = "HELLO_HOST";
+
+/// What `tests/hosts` reads: the host's program.
+pub const PROGRAM_VARIABLE: &str = "HELLO_HOST_PROGRAM";
+
+/// What `tests/hosts` reads: the component to test, if it is another than what is built here.
+pub const ARTIFACT_VARIABLE: &str = "HELLO_ARTIFACT";
+
+/// How long a host may take until it serves.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A host process that serves, with all that it has started. Dropping it ends them.
+#[derive(Debug)]
+pub struct Host {
+    process: Process,
+    /// The port that it serves on, of the loopback address.
+    pub port: u16,
+}
+
+/// What differs from the shipped configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup<'a> {
+    /// The store lives below this directory, in the place that the shipped configuration names:
+    /// the project itself, or a fresh directory. A `runtime-config.toml` in it is taken as it is.
+    pub data: &'a Path,
+    /// The file that takes the host's output, or `None` for this process's stderr.
+    pub log: Option<&'a Path>,
+    /// Which store keeps the users.
+    pub store: Store<'a>,
+    /// Other values for what the shipped configuration sets, by name, such as `log_level`.
+    pub settings: &'a [(&'a str, &'a str)],
+    /// A CA to trust beside the machine's own, as a PEM file.
+    pub root_certificate: Option<&'a Path>,
+    /// Where the host sends its own telemetry: the address of an OTLP receiver over HTTP.
+    pub telemetry: Option<&'a str>,
+}
+
+impl<'a> Setup<'a> {
+    /// The shipped configuration, with its store below `data`.
+    #[must_use]
+    pub fn shipped(data: &'a Path, log: Option<&'a Path>) -> Self {
+        Self {
+            data,
+            log,
+            store: Store::Shipped,
+            settings: &[],
+            root_certificate: None,
+            telemetry: None,
+        }
+    }
+}
+
+/// A store, as the host's configuration names it.
+#[derive(Clone, Copy, Debug)]
+pub enum Store<'a> {
+    /// The one that the shipped configuration names.
+    Shipped,
+    /// Postgres at this address.
+    Postgres(&'a Address),
+    /// Whatever name it is, with no other setting.
+    Named(&'a str),
+}
+
+/// A port that nothing listens on, and that this process has not been given before.
+///
+/// It is below those that the system hands out: such a port may be taken for a connection that
+/// goes out between this call and the listener's own, and tests make thousands of those.
+///
+/// # Errors
+///
+/// One sentence, if all are taken.
+pub fn free_port() -> Result<u16> {
+    const FIRST: u32 = 12_000;
+    const COUNT: u32 = 20_000;
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    // Processes that run at the same time begin in different places.
+    let start = std::process::id().wrapping_mul(97);
+    for _ in 0..COUNT {
+        let n = start.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed));
+        let port = u16::try_from(FIRST + n % COUNT)?;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no port from {FIRST} to {} is free", FIRST + COUNT - 1)
+}
+
+/// Refuses a port that something listens on.
+///
+/// # Errors
+///
+/// One sentence.
+pub fn require_free(port: u16) -> Result<()> {
+    ensure!(
+        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok(),
+        "port {port} of 127.0.0.1 is taken: end what listens there, or choose another --port"
+    );
+    Ok(())
+}
+
+impl Host {
+    /// Starts `program`, the host of `kind`, with the shipped configuration, and waits until
+    /// it answers.
+    ///
+    /// # Errors
+    ///
+    /// One sentence: the port is taken, the component is not built, the host ended or does
+    /// not answer.
+    pub fn start(kind: HostKind, program: &Path, port: u16, setup: Setup) -> Result<Self> {
+        Self::start_artifact(kind, program, &kind.artifact(), port, setup)
+    }
+
+    /// [`Host::start`] with a component that is somewhere else than where it is built.
+    ///
+    /// # Errors
+    ///
+    /// As [`Host::start`].
+    pub fn start_artifact(
+        kind: HostKind,
+        program: &Path,
+        artifact: &Path,
+        port: u16,
+        setup: Setup,
+    ) -> Result<Self> {
+        require_free(port)?;
+        ensure!(
+            artifact.exists(),
+            "the component for {kind} is not built: run `cargo xtask build`"
+        );
+        let mut command = match kind {
+            HostKind::Spin => spin(program, artifact, port, &setup)?,
+            HostKind::Wasmcloud => wash(program, artifact, port, &setup)?,
+        };
+        if let Some(file) = setup.root_certificate {
+            command.env("SSL_CERT_FILE", file);
+        }
+        if let Some(endpoint) = setup.telemetry {
+            // A span is sent within 200 ms, not within 5 s: somebody is waiting for it.
+            command
+                .env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+                .env("OTEL_BSP_SCHEDULE_DELAY", "200");
+        }
+        let process = Process::start(&mut command, setup.log)?;
+        let mut host = Self { process, port };
+        host.wait_until_ready(setup.log)
+            .with_context(|| format!("{kind} does not serve"))?;
+        Ok(host)
+    }
+
+    /// A new connection to the host.
+    ///
+    /// # Errors
+    ///
+    /// Those of the socket.
+    pub fn connect(&self) -> std::io::Result<Connection> {
+        Connection::open(self.port)
+    }
+
+    /// Waits until the host ends by itself; a signal to this process ends both before that.
+    ///
+    /// # Errors
+    ///
+    /// Those of waiting.
+    pub fn wait(&mut self) -> Result<ExitStatus> {
+        self.process.wait()
+    }
+
+    /// The number of the host's process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Ends the host without a warning.
+    ///
+    /// # Errors
+    ///
+    /// If it has ended already.
+    pub fn kill(self) -> Result<()> {
+        self.process.kill()
+    }
+
+    fn wait_until_ready(&mut self, log: Option<&Path>) -> Result<()> {
+        let started = Instant::now();
+        let log = log.map_or(String::from(", see above"), |log| {
+            format!(", see {}", log.display())
+        });
+        loop {
+            if let Some(status) = self.process.try_wait()? {
+                bail!("it ended with {status}{log}");
+            }
+            let answer = self
+                .connect()
+                .and_then(|mut connection| connection.exchange("GET", "/livez", &[], b""));
+            if answer.is_ok_and(|answer| answer.status == 200) {
+                return Ok(());
+            }
+            if started.elapsed() > START_TIMEOUT {
+                bail!(
+                    "it does not answer after {} s{log}",
+                    START_TIMEOUT.as_secs()
+                );
+            }
+            // Not faster: until it is ready, wash logs every request as a failure.
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+fn spin(program: &Path, artifact: &Path, port: u16, setup: &Setup) -> Result<Command> {
+    // Paths in a runtime configuration are relative to it, so a copy has a store of its own.
+    let shipped = root().join("runtime-config.toml");
+    let config = setup.data.join("runtime-config.toml");
+    if !config.exists() {
+        fs::copy(&shipped, &config)?;
+    }
+    let mut manifest = root().join("spin.toml");
+    if artifact != HostKind::Spin.artifact() {
+        let shipped = fs::read_to_string(&manifest)?;
+        manifest = setup.data.join("spin.toml");
+        fs::write(&manifest, with_source(&shipped, artifact)?)?;
+    }
+    let mut command = Command::new(program);
+    command
+        .arg("up")
+        .arg("--from")
+        .arg(manifest)
+        .args(["--listen", &format!("127.0.0.1:{port}")])
+        .arg("--runtime-config-file")
+        .arg(config)
+        .arg("--state-dir")
+        .arg(setup.data.join(".spin"));
+    for (name, value) in setup.settings {
+        command.env(format!("SPIN_VARIABLE_{}", name.to_uppercase()), value);
+    }
+    match setup.store {
+        Store::Shipped => {}
+        Store::Named(name) => {
+            command.env("SPIN_VARIABLE_STORE", name);
+        }
+        Store::Postgres(address) => {
+            let port = address.port.to_string();
+            for (variable, value) in [
+                ("STORE", "postgres"),
+                ("POSTGRES_HOST", &address.host),
+                ("POSTGRES_PORT", &port),
+                ("POSTGRES_DATABASE", &address.database),
+                ("POSTGRES_USER", &address.user),
+                ("POSTGRES_PASSWORD", &address.password),
+                ("POSTGRES_SSLMODE", &address.sslmode),
+            ] {
+                command.env(format!("SPIN_VARIABLE_{variable}"), value);
+            }
+        }
+    }
+    Ok(command)
+}
+
+fn wash(program: &Path, artifact: &Path, port: u16, setup: &Setup) -> Result<Command> {
+    // `wash dev` has no options for these, so it gets the shipped file with other values.
+    let shipped = root().join(".wash/config.yaml");
+    let mut config = fs::read_to_string(&shipped)?;
+    let mut values = vec![
+        ("command", "\"true\"".to_owned()), // built already
+        ("component_path", quoted(artifact)),
+        ("address", format!("127.0.0.1:{port}")),
+        ("wasi_keyvalue_path", quoted(&setup.data.join(".wash/data"))),
+    ];
+    for (name, value) in setup.settings {
+        values.push((name, (*value).to_owned()));
+    }
+    match setup.store {
+        Store::Shipped => {}
+        Store::Named(name) => values.push(("store", name.to_owned())),
+        Store::Postgres(address) => {
+            // Nothing but counters is in key-value then, and they belong into memory.
+            config = without(&config, "wasi_keyvalue_path")
+                .with_context(|| format!("{} has no directory", shipped.display()))?;
+            values.retain(|(key, _)| *key != "wasi_keyvalue_path");
+            values.push(("metrics", "\"on\"".to_owned()));
+            let Address {
+                host,
+                port,
+                database,
+                user,
+                password,
+                sslmode,
+            } = address;
+            values.push(("store", "postgres".to_owned()));
+            values.push(("database", database.clone()));
+            values.push((
+                "postgres_url",
+                format!(
+                    "postgres://{user}:{password}@{host}:{port}?sslmode={sslmode}&connect_timeout=2"
+                ),
+            ));
+        }
+    }
+    for (key, value) in values {
+        config = with_value(&config, key, &value)
+            .with_context(|| format!("{} has no `{key}`", shipped.display()))?;
+    }
+    let directory: PathBuf = target().join(format!("wash/{port}"));
+    fs::create_dir_all(directory.join(".wash"))?;
+    fs::write(directory.join(".wash/config.yaml"), config)?;
+    let mut command = Command::new(program);
+    command
+        // At `info`, wash writes the path of a request into its warnings: that has a username.
+        .args(["dev", "--non-interactive", "--log-level", "warn"])
+        .current_dir(directory);
+    Ok(command)
+}
+
+/// The manifest `toml` with `artifact` as its component.
+fn with_source(toml: &str, artifact: &Path) -> Result<String> {
+    let source = toml
+        .lines()
+        .find(|line| line.starts_with("source = "))
+        .context("spin.toml has no `source`")?;
+    Ok(toml.replace(source, &format!("source = {}", quoted(artifact))))
+}
+
+fn quoted(path: &Path) -> String {
+    format!("{:?}", path.display().to_string())
+}
+
+/// `yaml` with another value for the one line that sets `key`.
+fn with_value(yaml: &str, key: &str, value: &str) -> Option<String> {
+    edit(yaml, key, |indent| Some(format!("{indent}{key}: {value}")))
+}
+
+/// `yaml` without the one line that sets `key`.
+fn without(yaml: &str, key: &str) -> Option<String> {
+    edit(yaml, key, |_| None)
+}
+
+/// `yaml` with what `line` makes, for its indentation, of the line that sets `key`.
+fn edit(yaml: &str, key: &str, line: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let prefix = format!("{key}:");
+    let mut found = false;
+    let lines: Vec<String> = yaml
+        .lines()
+        .filter_map(|old| {
+            let indent = &old[..old.len() - old.trim_start().len()];
+            if old[indent.len()..].starts_with(&prefix) {
+                found = true;
+                line(indent)
+            } else {
+                Some(old.to_owned())
+            }
+        })
+        .collect();
+    found.then(|| lines.join("\n") + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_free_port_is_given_once() {
+        let (first, second) = (free_port().expect("a port"), free_port().expect("a port"));
+        assert_ne!(first, second);
+        assert!(require_free(first).is_ok());
+    }
+}

@@ -1,0 +1,13 @@
+//! Starts what tests, benchmarks and `cargo xtask up` need, and ends it with them.
+//!
+//! | module | job |
+//! | --- | --- |
+//! | [`host`] | a host with a component |
+//! | [`postgres`] | a real Postgres of one's own, and the migrations |
+//! | [`process`] | a process with all that it starts, and their end |
+//! | [`client`] | HTTP/1.1 over one connection, to the byte |
+
+pub mod client;
+pub mod host;
+pub mod postgres;
+pub mod process;

@@ -1,0 +1,473 @@
+//! A real Postgres, of this process's own: Debian's server on a free port and in a fresh directory.
+
+use std::{
+    fs,
+    io::Write,
+    os::unix::{
+        fs::{OpenOptionsExt, chown},
+        process::CommandExt,
+    },
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::Signal;
+
+use crate::{host::free_port, process::Process};
+use tools::{debian, root, run::read};
+
+/// The role that owns the database and applies the migrations.
+const OWNER: &str = "owner";
+
+/// The role that the migrations create for the service.
+const SERVICE: &str = "hello";
+
+/// The database.
+const DATABASE: &str = "hello";
+
+/// How long the server may take to start, and to recover after a crash.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A server that runs. Dropping it ends it; its directory is the caller's.
+#[derive(Debug)]
+pub struct Postgres {
+    server: Option<Process>,
+    programs: PathBuf,
+    directory: PathBuf,
+    /// The port that it listens on, of the loopback address.
+    pub port: u16,
+    /// The password of both roles.
+    pub password: String,
+}
+
+/// Where a database is, and who signs in.
+#[derive(Clone, Debug)]
+pub struct Address {
+    /// The host's name or address.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// The database's name.
+    pub database: String,
+    /// The role.
+    pub user: String,
+    /// Its password.
+    pub password: String,
+    /// `disable`, `prefer` or `require`.
+    pub sslmode: String,
+}
+
+impl Address {
+    /// As a URL: `postgres://user:password@host:port/database?sslmode=…`. A name or password
+    /// with characters that a URL reserves has to come without them.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let Self {
+            host,
+            port,
+            database,
+            user,
+            password,
+            sslmode,
+        } = self;
+        format!("postgres://{user}:{password}@{host}:{port}/{database}?sslmode={sslmode}")
+    }
+
+    /// Takes an address out of a URL of the form that [`Address::url`] writes.
+    ///
+    /// # Errors
+    ///
+    /// One sentence that says what the form is, and does not hold the URL: that has a password.
+    pub fn parse(url: &str) -> Result<Self> {
+        let parse = || {
+            let rest = url
+                .strip_prefix("postgres://")
+                .or_else(|| url.strip_prefix("postgresql://"))?;
+            let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+            let (credentials, rest) = rest.rsplit_once('@')?;
+            let (user, password) = credentials.split_once(':')?;
+            let (place, database) = rest.split_once('/')?;
+            let (host, port) = place.rsplit_once(':').unwrap_or((place, "5432"));
+            let sslmode = query
+                .split('&')
+                .find_map(|pair| pair.strip_prefix("sslmode="))
+                .unwrap_or("require");
+            let whole = ![user, host, database].contains(&"") && !url.contains('%');
+            whole.then_some(Self {
+                host: host.to_owned(),
+                port: port.parse().ok()?,
+                database: database.to_owned(),
+                user: user.to_owned(),
+                password: password.to_owned(),
+                sslmode: sslmode.to_owned(),
+            })
+        };
+        parse().context(
+            "the URL must be postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=MODE, \
+             without percent-encoding",
+        )
+    }
+}
+
+impl Postgres {
+    /// Starts a server on the cluster in `directory`, which is made if there is none, and applies
+    /// the migrations.
+    ///
+    /// # Errors
+    ///
+    /// One sentence: Postgres is missing and cannot be installed, or does not start.
+    pub fn start(directory: &Path) -> Result<Self> {
+        Self::start_with(directory, &[])
+    }
+
+    /// [`Postgres::start`] with settings for the server, such as `ssl=on`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Postgres::start`].
+    pub fn start_with(directory: &Path, settings: &[String]) -> Result<Self> {
+        let programs = find_or_install()?;
+        if !directory.join("data/PG_VERSION").exists() {
+            make_cluster(&programs, directory)?;
+        }
+        let password = fs::read_to_string(directory.join("secret"))?;
+        let mut server = Self {
+            server: None,
+            programs,
+            directory: directory.to_owned(),
+            port: free_port()?,
+            password,
+        };
+        server.run(settings)?;
+        let count = format!("SELECT count(*) FROM pg_database WHERE datname = '{DATABASE}'");
+        if server.psql_of("postgres", &count)?.trim() == "0" {
+            server.psql_of("postgres", &format!("CREATE DATABASE {DATABASE}"))?;
+        }
+        migrate(&server.owner().url())?;
+        let password = &server.password;
+        server.psql(&format!("ALTER ROLE {SERVICE} PASSWORD '{password}'"))?;
+        Ok(server)
+    }
+
+    /// Starts a standby in `directory`, which must be empty: an asynchronous, physical replica that
+    /// follows this server and only reads.
+    ///
+    /// # Errors
+    ///
+    /// One sentence, if it cannot be copied or does not start.
+    pub fn standby(&self, directory: &Path) -> Result<Self> {
+        let data = directory.join("data");
+        give_to_server(directory)?;
+        let owner = self.owner();
+        read(
+            "copy the server",
+            as_server(&self.programs.join("pg_basebackup"))
+                .args(["--write-recovery-conf", "--checkpoint", "fast"])
+                .arg("--pgdata")
+                .arg(&data)
+                .env("PGHOST", owner.host)
+                .env("PGPORT", owner.port.to_string())
+                .env("PGUSER", owner.user)
+                .env("PGPASSWORD", owner.password)
+                .env("PGSSLMODE", owner.sslmode),
+        )?;
+        let mut standby = Self {
+            server: None,
+            programs: self.programs.clone(),
+            directory: directory.to_owned(),
+            port: free_port()?,
+            password: self.password.clone(),
+        };
+        standby.run(&[])?;
+        Ok(standby)
+    }
+
+    /// Starts the server again after [`Postgres::stop`] or [`Postgres::kill`], on the same port.
+    ///
+    /// # Errors
+    ///
+    /// One sentence, if it does not start.
+    pub fn run(&mut self, settings: &[String]) -> Result<()> {
+        let log = self.directory.join("postgres.log");
+        let started = Instant::now();
+        loop {
+            let mut command = as_server(&self.programs.join("postgres"));
+            command
+                .arg("-D")
+                .arg(self.directory.join("data"))
+                .args(["-p", &self.port.to_string()])
+                .args(["-c", "listen_addresses=127.0.0.1"])
+                .arg("-c")
+                .arg(format!(
+                    "unix_socket_directories={}",
+                    self.directory.display()
+                ));
+            for setting in settings {
+                command.args(["-c", setting]);
+            }
+            // SIGINT is Postgres's fast shutdown: SIGTERM's would wait for the clients.
+            let mut server = Process::start_ended_by(Signal::INT, &mut command, Some(&log))?;
+            while server.try_wait()?.is_none() {
+                if self.psql_of("postgres", "SELECT 1").is_ok() {
+                    self.server = Some(server);
+                    return Ok(());
+                }
+                ensure!(
+                    started.elapsed() < START_TIMEOUT,
+                    "Postgres does not answer after {} s, see {}",
+                    START_TIMEOUT.as_secs(),
+                    log.display()
+                );
+                thread::sleep(Duration::from_millis(50));
+            }
+            // After a kill, the server refuses to start until its last child has gone.
+            if started.elapsed() > START_TIMEOUT {
+                bail!("Postgres does not start, see {}", log.display());
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Ends the server in an orderly way.
+    pub fn stop(&mut self) {
+        self.server = None;
+    }
+
+    /// Ends the server with SIGKILL, as a crash would.
+    ///
+    /// # Errors
+    ///
+    /// If it does not run.
+    pub fn kill(&mut self) -> Result<()> {
+        self.server.take().context("Postgres does not run")?.kill()
+    }
+
+    /// The database, for the role that owns it.
+    #[must_use]
+    pub fn owner(&self) -> Address {
+        self.address(OWNER)
+    }
+
+    /// The database, for the service's role.
+    #[must_use]
+    pub fn service(&self) -> Address {
+        self.address(SERVICE)
+    }
+
+    /// Runs `sql` as the owner and returns what it gives, without headings.
+    ///
+    /// # Errors
+    ///
+    /// psql's own.
+    pub fn psql(&self, sql: &str) -> Result<String> {
+        self.psql_of(DATABASE, sql)
+    }
+
+    fn psql_of(&self, database: &str, sql: &str) -> Result<String> {
+        let address = Address {
+            database: database.to_owned(),
+            ..self.owner()
+        };
+        read(
+            "run SQL",
+            psql(&address.url())?.args(["--tuples-only", "--no-align", "--command", sql]),
+        )
+    }
+
+    fn address(&self, user: &str) -> Address {
+        Address {
+            host: "127.0.0.1".to_owned(),
+            port: self.port,
+            database: DATABASE.to_owned(),
+            user: user.to_owned(),
+            password: self.password.clone(),
+            sslmode: "disable".to_owned(),
+        }
+    }
+}
+
+/// Applies `migrations/*.sql` in the order of their numbers, each in one transaction. Those that
+/// have been applied before change nothing.
+///
+/// # Errors
+///
+/// One sentence that names the file; the database is as the file before it left it.
+pub fn migrate(url: &str) -> Result<()> {
+    let mut files: Vec<PathBuf> = fs::read_dir(root().join("migrations"))?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()?;
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "sql"));
+    files.sort();
+    for file in files {
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        read(
+            &format!("apply {name}"),
+            psql(url)?
+                .args(["--quiet", "--single-transaction", "--output", "/dev/null"])
+                .arg("--file")
+                .arg(&file),
+        )?;
+        eprintln!("applied {name}");
+    }
+    Ok(())
+}
+
+/// psql on the database at `url`. The password goes through the environment: a command line is
+/// for everybody to read.
+fn psql(url: &str) -> Result<Command> {
+    let address = Address::parse(url)?;
+    let mut command = Command::new("psql");
+    command
+        .args(["--no-psqlrc", "--no-password", "--set", "ON_ERROR_STOP=1"])
+        // One line for an error, and no DETAIL: that repeats what is in a row.
+        .args(["--set", "VERBOSITY=terse"])
+        .env("PGHOST", address.host)
+        .env("PGPORT", address.port.to_string())
+        .env("PGDATABASE", address.database)
+        .env("PGUSER", address.user)
+        .env("PGPASSWORD", address.password)
+        .env("PGSSLMODE", address.sslmode)
+        .env("PGCONNECT_TIMEOUT", "5");
+    Ok(command)
+}
+
+/// Makes a cluster in `directory`, whose owner has the password in the file `secret`.
+fn make_cluster(programs: &Path, directory: &Path) -> Result<()> {
+    let password = read(
+        "make a password",
+        Command::new("python3").args(["-c", "import secrets; print(secrets.token_hex(16))"]),
+    )?
+    .trim()
+    .to_owned();
+    let data = directory.join("data");
+    fs::create_dir_all(&data)?;
+    let secret = directory.join("secret");
+    fs::File::options()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&secret)?
+        .write_all(password.as_bytes())?;
+    for path in [directory, &data, &secret] {
+        give_to_server(path)?;
+    }
+    let mut initdb = as_server(&programs.join("initdb"));
+    read(
+        "make a Postgres cluster",
+        initdb
+            .args(["--auth", "scram-sha-256", "--username", OWNER])
+            .args(["--encoding", "UTF8", "--locale", "C"])
+            .arg("--pwfile")
+            .arg(&secret)
+            .arg("--pgdata")
+            .arg(&data),
+    )
+    .map(drop)
+}
+
+/// The directory of the server's programs.
+fn find_or_install() -> Result<PathBuf> {
+    if let Some(found) = find() {
+        return Ok(found);
+    }
+    // Not as a service: a cluster of Debian's own would take port 5432.
+    fs::create_dir_all("/etc/postgresql-common")
+        .and_then(|()| {
+            fs::write(
+                "/etc/postgresql-common/createcluster.conf",
+                "create_main_cluster = false\n",
+            )
+        })
+        .context("Postgres is not installed: run `apt-get install postgresql` as root")?;
+    debian::install(&["postgresql"])?;
+    find().context("Debian's package installed no Postgres server")
+}
+
+fn find() -> Option<PathBuf> {
+    let mut versions: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| {
+            let version = entry.file_name().to_str()?.parse().ok()?;
+            let programs = entry.path().join("bin");
+            programs
+                .join("initdb")
+                .exists()
+                .then_some((version, programs))
+        })
+        .collect();
+    versions.sort();
+    versions.pop().map(|(_, programs)| programs)
+}
+
+/// A command that runs `program` as somebody whom Postgres accepts: it refuses root.
+fn as_server(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    if let Some((user, group)) = server_account() {
+        command.uid(user).gid(group);
+    }
+    command.current_dir("/");
+    command
+}
+
+/// Lets the server's account own `path`, where this process may do that.
+///
+/// # Errors
+///
+/// Those of the file system.
+pub fn give_to_server(path: &Path) -> Result<()> {
+    if let Some((user, group)) = server_account() {
+        chown(path, Some(user), Some(group))?;
+    }
+    Ok(())
+}
+
+/// For root, the numbers of the account `postgres`, which Debian's package makes.
+fn server_account() -> Option<(u32, u32)> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let accounts = fs::read_to_string("/etc/passwd").ok()?;
+    let account = accounts
+        .lines()
+        .find(|line| line.starts_with("postgres:"))
+        .or_else(|| accounts.lines().find(|line| line.starts_with("nobody:")))?;
+    let mut fields = account.split(':').skip(2);
+    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_reads_back_from_its_url() {
+        let url = "postgres://hello:secret@db.test:6432/hello?sslmode=require";
+        let address = Address::parse(url).expect("an address");
+        assert_eq!(address.url(), url);
+        assert_eq!(address.port, 6432);
+        let short = Address::parse("postgresql://hello:secret@db.test/hello").expect("an address");
+        assert_eq!((short.port, short.sslmode.as_str()), (5432, "require"));
+    }
+
+    #[test]
+    fn a_wrong_url_is_refused_without_being_repeated() {
+        for url in [
+            "",
+            "mysql://hello:secret@db.test/hello",
+            "postgres://db.test/hello",
+            "postgres://hello:secret@db.test",
+            "postgres://hello:secret@:5432/hello",
+            "postgres://hello:sec%20ret@db.test/hello",
+            "postgres://hello:secret@db.test:port/hello",
+        ] {
+            let error = Address::parse(url).expect_err("no address").to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,415 @@
+//! What the roles may do: as AWS names it, and enough for a backup and no more.
+//!
+//! moto decides for S3, by action and resource, and leaves conditions out: that `s3:prefix` bounds
+//! what is listed is not proved, nor who may assume a role, nor anything of Route 53, KMS and EC2.
+//! For those there is AWS's reference alone, see terraform/policies.py.
+
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use harness::{client::Connection, host::free_port, process::Process};
+use libtest_mimic::Trial;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tools::{python, root};
+
+use crate::{
+    terraform::Terraform,
+    terragrunt::{ACCOUNT, Live},
+    tree::{self, Breakage, script, succeeded},
+};
+
+/// Whose service account runs the backups.
+const UNIT: &str = "production/eu-central-1/identity";
+const ROLE: &str = "production-eu-central-1-hello-backup";
+
+/// A unit of few others, whose policies are broken.
+const BROKEN: &str = "production/eu-central-1/cluster-roles";
+
+const UNKNOWN: &[Breakage] = &[
+    [
+        "modules/cluster-roles/policies/capa.json.tftpl",
+        r#""eks:CreateAddon""#,
+        r#""eks:CreateAdon""#,
+        "eks:CreateAdon, which AWS does not have",
+    ],
+    [
+        "modules/cluster-roles/policies/capa.json.tftpl",
+        r#""eks:CreateAddon""#,
+        r#""s3:GetObject""#,
+        "which it is not of",
+    ],
+    [
+        "modules/cluster-roles/policies/capa.json.tftpl",
+        r#""eks:CreateAddon""#,
+        r#""eks:*""#,
+        "allows eks:*",
+    ],
+];
+
+/// What is taken out of the policy, and what then happens to which step.
+const NEEDED: [[&str; 4]; 3] = [
+    ["s3:PutObject", "backup.sh", "upload", "was not uploaded"],
+    [
+        "s3:ListBucket",
+        "restore.sh",
+        "download",
+        "cannot be listed",
+    ],
+    [
+        "s3:GetObject",
+        "restore.sh",
+        "download",
+        "was not downloaded",
+    ],
+];
+
+pub fn trials(terraform: Option<&Terraform>) -> Vec<Trial> {
+    let Some(terraform) = terraform else {
+        let name = "iam: not run here; there is no `terraform` on PATH";
+        return vec![Trial::test(name, || Ok(())).with_ignored_flag(true)];
+    };
+    let mut trials = Vec::new();
+    let live = Live::read(&root());
+    let units = live.map(units_with_policies).unwrap_or_default();
+    assert!(
+        units.is_empty() || units.iter().any(|unit| unit == BROKEN),
+        "there is no {BROKEN}"
+    );
+    for unit in units {
+        let terraform = terraform.clone();
+        let breakages = if unit == BROKEN { UNKNOWN } else { &[] };
+        trials.extend(tree::trials(
+            &format!("iam, {unit}, its policies are of what AWS has"),
+            move |tree| policies_are_known(&terraform, tree, &unit),
+            breakages,
+        ));
+    }
+    type Check = fn(&Terraform) -> Result<()>;
+    let checks: [(&str, Check); 2] = [
+        (
+            "a backup may do what it does, and no more",
+            backup_and_no_more,
+        ),
+        ("a backup needs each of its rights", backup_needs_its_rights),
+    ];
+    for (name, check) in checks {
+        let terraform = terraform.clone();
+        trials.push(Trial::test(format!("iam, {name}"), move || {
+            Ok(check(&terraform).map_err(|error| format!("{error:#}"))?)
+        }));
+    }
+    trials
+}
+
+/// Every unit with roles, and one unit of each other module: those differ in names alone.
+fn units_with_policies(live: Live) -> Vec<String> {
+    let mut modules = BTreeSet::new();
+    let units = live.units.into_iter().filter(|(_, unit)| {
+        let has_roles = ["identity", "cluster-roles"].contains(&unit.module.as_str());
+        modules.insert(unit.module.clone()) || has_roles
+    });
+    units.map(|(name, _)| name).collect()
+}
+
+fn policies_are_known(terraform: &Terraform, tree: &Path, unit: &str) -> Result<()> {
+    let plan = Live::read(tree)?.plan(terraform, tree, unit)?;
+    let policies = policies_in(&plan, unit)?;
+    let mut child = Command::new(python::environment("checkov")?.join("python"))
+        .arg(script("policies.py"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut input = child.stdin.take().context("stdin is piped")?;
+    input.write_all(Value::Array(policies).to_string().as_bytes())?;
+    drop(input);
+    succeeded(&child.wait_with_output()?).map(drop)
+}
+
+/// Each policy that Terraform plans.
+fn policies_in(plan: &Value, unit: &str) -> Result<Vec<Value>> {
+    let mut found = Vec::new();
+    for change in plan["resource_changes"].as_array().into_iter().flatten() {
+        for name in ["policy", "assume_role_policy"] {
+            let Some(policy) = change["change"]["after"][name].as_str() else {
+                continue;
+            };
+            // What a resource reads back, such as a bucket its policy, is a mock.
+            if !policy.starts_with('{') {
+                continue;
+            }
+            let where_it_is = format!("{unit}, {}", change["address"].as_str().unwrap_or("?"));
+            let policy: Value =
+                serde_json::from_str(policy).with_context(|| where_it_is.clone())?;
+            found.push(json!({
+                "where": where_it_is,
+                "policy": policy,
+                "identity": change["type"] == "aws_iam_role_policy" || change["type"] == "aws_iam_policy",
+            }));
+        }
+    }
+    Ok(found)
+}
+
+fn backup_and_no_more(terraform: &Terraform) -> Result<()> {
+    let aws = Aws::start(terraform)?;
+    aws.enforce(&aws.policy)?;
+    succeeded(&aws.script("backup.sh", "upload")?)?;
+    let dump = fs::read(aws.work().join(DUMP))?;
+    fs::remove_file(aws.work().join(DUMP))?;
+    succeeded(&aws.script("restore.sh", "download")?)?;
+    ensure!(
+        fs::read(aws.work().join(DUMP))? == dump,
+        "another dump came back"
+    );
+
+    let bucket = &aws.bucket;
+    let file = aws.work().join(DUMP).display().to_string();
+    for arguments in [
+        vec!["s3", "cp", &file, &format!("s3://{bucket}/{DUMP}")],
+        vec!["s3", "cp", &file, &format!("s3://{bucket}/velero/{DUMP}")],
+        vec!["s3", "cp", &file, &format!("s3://other/pg_dump/{DUMP}")],
+        vec!["s3", "cp", &format!("s3://{bucket}/velero/backup"), &file],
+        vec!["s3", "cp", "s3://other/pg_dump/backup", &file],
+        vec!["s3", "rm", &format!("s3://{bucket}/pg_dump/{DUMP}")],
+        vec!["s3", "ls", "s3://other/pg_dump/"],
+        vec!["s3", "ls"],
+        vec!["s3api", "delete-bucket-lifecycle", "--bucket", bucket],
+        vec!["iam", "list-roles"],
+    ] {
+        let output = aws.as_backup(&mut aws.cli(&arguments)).output()?;
+        let says = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            // Of an object that nobody may read, only the number of the error comes back.
+            !output.status.success() && (says.contains("AccessDenied") || says.contains("(403)")),
+            "`aws {}` ends with {}: {says}",
+            arguments.join(" "),
+            output.status
+        );
+    }
+    Ok(())
+}
+
+fn backup_needs_its_rights(terraform: &Terraform) -> Result<()> {
+    let aws = Aws::start(terraform)?;
+    for [action, script, step, says] in NEEDED {
+        // A backup is there, so that nothing else is missing.
+        aws.enforce(&aws.policy)?;
+        succeeded(&aws.script("backup.sh", "upload")?)?;
+        let less = aws
+            .policy
+            .replace(&format!("{action:?}"), "\"s3:GetBucketAcl\"");
+        ensure!(less != aws.policy, "the policy has no {action}");
+        aws.enforce(&less)?;
+        let output = aws.script(script, step)?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            !output.status.success() && stderr.contains(says),
+            "{script} {step} ends with {} without {action}: {stderr}",
+            output.status
+        );
+    }
+    Ok(())
+}
+
+const DUMP: &str = "hello-20260101T000000Z.dump";
+
+/// moto, with the role as Terraform plans it.
+struct Aws {
+    programs: PathBuf,
+    directory: TempDir,
+    port: u16,
+    bucket: String,
+    policy: String,
+    /// What the role signs with.
+    credentials: Value,
+    _process: Process,
+}
+
+impl Aws {
+    fn start(terraform: &Terraform) -> Result<Self> {
+        let live = Live::read(&root())?;
+        let plan = live.plan(terraform, &root(), UNIT)?;
+        let output = |name: &str| {
+            let value = &plan["output_changes"][name]["after"][ROLE];
+            value
+                .as_str()
+                .with_context(|| format!("{UNIT} puts out no {name} of {ROLE}"))
+        };
+        let inputs = live.inputs(terraform, &root(), UNIT)?;
+        let bucket = inputs["buckets"]["backups"]["name"]
+            .as_str()
+            .context("it has a bucket")?;
+
+        let programs = python::environment("backup")?;
+        let directory = TempDir::new()?;
+        let port = free_port()?;
+        let log = directory.path().join("moto.log");
+        let process = Process::start(
+            Command::new(programs.join("moto_server"))
+                .args(["--host", "127.0.0.1", "--port"])
+                .arg(port.to_string())
+                .env("MOTO_ACCOUNT_ID", ACCOUNT),
+            Some(&log),
+        )?;
+        let started = Instant::now();
+        while Connection::open(port).is_err() {
+            ensure!(
+                started.elapsed() < Duration::from_secs(60),
+                "{}",
+                fs::read_to_string(&log).unwrap_or_default()
+            );
+            thread::sleep(Duration::from_millis(100));
+        }
+        let mut aws = Self {
+            programs,
+            directory,
+            port,
+            bucket: bucket.to_owned(),
+            policy: output("policies")?.to_owned(),
+            credentials: Value::Null,
+            _process: process,
+        };
+        fs::create_dir(aws.work())?;
+        fs::write(aws.work().join(DUMP), "a dump of some bytes")?;
+        let digest = Command::new("sha256sum")
+            .arg(DUMP)
+            .current_dir(aws.work())
+            .output()?;
+        fs::write(aws.work().join(format!("{DUMP}.sha256")), digest.stdout)?;
+
+        let file = aws.work().join(DUMP).display().to_string();
+        aws.admin(&["s3", "mb", &format!("s3://{bucket}")])?;
+        aws.admin(&["s3", "mb", "s3://other"])?;
+        aws.admin(&["s3", "cp", &file, &format!("s3://{bucket}/velero/backup")])?;
+        aws.admin(&["s3", "cp", &file, "s3://other/pg_dump/backup"])?;
+        let trust = output("trusts")?;
+        let made = [
+            "iam",
+            "create-role",
+            "--role-name",
+            ROLE,
+            "--assume-role-policy-document",
+        ];
+        aws.admin(&[&made[..], &[trust, "--output", "json"]].concat())?;
+        let arn = format!("arn:aws:iam::{ACCOUNT}:role/{ROLE}");
+        let assumed = aws.admin(&[
+            "sts",
+            "assume-role-with-web-identity",
+            "--role-arn",
+            &arn,
+            "--role-session-name",
+            "backup",
+            "--web-identity-token",
+            "token",
+            "--output",
+            "json",
+        ])?;
+        let assumed: Value = serde_json::from_str(&assumed)?;
+        aws.credentials = assumed["Credentials"].clone();
+        Ok(aws)
+    }
+
+    fn work(&self) -> PathBuf {
+        self.directory.path().join("work")
+    }
+
+    /// Gives the role this policy, and from then on refuses what nobody allows.
+    fn enforce(&self, policy: &str) -> Result<()> {
+        self.free_requests("inf")?;
+        let put = [
+            "iam",
+            "put-role-policy",
+            "--role-name",
+            ROLE,
+            "--policy-name",
+            "own",
+        ];
+        self.admin(&[&put[..], &["--policy-document", policy]].concat())?;
+        self.free_requests("0")
+    }
+
+    /// How many requests moto lets through before it asks who may do what.
+    fn free_requests(&self, count: &str) -> Result<()> {
+        let plain = [("content-type", "text/plain")];
+        let answer = Connection::open(self.port)?.exchange(
+            "POST",
+            "/moto-api/reset-auth",
+            &plain,
+            count.as_bytes(),
+        )?;
+        let status = answer.status;
+        ensure!(status == 200, "moto answers {status}");
+        Ok(())
+    }
+
+    fn cli(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.programs.join("aws"));
+        command.args(arguments);
+        self.here(&mut command);
+        command
+    }
+
+    fn here(&self, command: &mut Command) {
+        let path = format!(
+            "{}:{}",
+            self.programs.display(),
+            env::var("PATH").unwrap_or_default()
+        );
+        command
+            .env("PATH", path)
+            .env("HOME", self.directory.path())
+            .env(
+                "AWS_ENDPOINT_URL",
+                format!("http://127.0.0.1:{}", self.port),
+            )
+            .env("AWS_DEFAULT_REGION", "eu-central-1")
+            .env_remove("AWS_PROFILE")
+            .env_remove("AWS_SESSION_TOKEN")
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test");
+    }
+
+    /// As whoever may do everything, while requests are free.
+    fn admin(&self, arguments: &[&str]) -> Result<String> {
+        succeeded(&self.cli(arguments).output()?)
+            .with_context(|| format!("aws {}", arguments.join(" ")))
+    }
+
+    fn as_backup<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        for (variable, name) in [
+            ("AWS_ACCESS_KEY_ID", "AccessKeyId"),
+            ("AWS_SECRET_ACCESS_KEY", "SecretAccessKey"),
+            ("AWS_SESSION_TOKEN", "SessionToken"),
+        ] {
+            command.env(
+                variable,
+                self.credentials[name].as_str().unwrap_or_default(),
+            );
+        }
+        command
+    }
+
+    /// The chart's own script, as the role.
+    fn script(&self, name: &str, step: &str) -> Result<Output> {
+        let mut command = Command::new("sh");
+        command
+            .arg(root().join("deploy/chart/files").join(name))
+            .arg(step);
+        self.here(&mut command);
+        command
+            .env("BACKUP_BUCKET", &self.bucket)
+            .env("BACKUP_PREFIX", "pg_dump/")
+            .env("BACKUP_FOLDER", self.work());
+        Ok(self.as_backup(&mut command).output()?)
+    }
+}

