@@ -13,6 +13,7 @@ use std::{
 };
 
 use deploy_tests::checker::{Checker, Object, at, name_of, no_problems, strings_at};
+use deploy_tests::mutation::Mutations;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 fn main() {
@@ -75,7 +76,9 @@ fn main() {
         }
     }
     trials.extend(switch::trials(&checker));
-    trials.extend(refused::trials(&checker));
+    let mutations = Mutations::of("manifests").expect("the mutations can be read");
+    trials.extend(refused::trials(&checker, &mutations));
+    mutations.assert_all_used();
     trials.extend(scripts::trials(&checker));
     libtest_mimic::run(&arguments, trials).exit();
 }

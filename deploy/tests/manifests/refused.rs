@@ -5,9 +5,12 @@ use std::{fs, path::PathBuf};
 use libtest_mimic::{Failed, Trial};
 
 use crate::versions_are_whole;
-use deploy_tests::checker::{Checker, name_of, no_problems};
+use deploy_tests::{
+    checker::{Checker, name_of, no_problems},
+    mutation::{Mutations, replaced},
+};
 
-pub fn trials(checker: &Checker) -> Vec<Trial> {
+pub fn trials(checker: &Checker, mutations: &Mutations) -> Vec<Trial> {
     let mut trials: Vec<Trial> = REFUSED
         .iter()
         .map(|(what, example, settings, sentence)| {
@@ -17,22 +20,22 @@ pub fn trials(checker: &Checker) -> Vec<Trial> {
             })
         })
         .collect();
-    for (what, from, to, problem) in BROKEN {
+    for [what, from, to, problem] in mutations.rows("chart") {
         let also = checker.clone();
         // A problem with the metadata shows without the schemas, too.
         let needs_schemas = !problem.starts_with("metadata:") && to.contains("custom");
         trials.push(
             Trial::test(format!("the checks find {what}"), move || {
-                finds(&also, from, to.trim_end_matches(" # custom"), problem)
+                finds(&also, &from, to.trim_end_matches(" # custom"), &problem)
             })
             .with_ignored_flag(needs_schemas && checker.schemas.is_none()),
         );
     }
-    for (dropped, problem) in DROPPED {
+    for [dropped, problem] in mutations.rows("dropped") {
         let also = checker.clone();
         trials.push(Trial::test(
             format!("the checks miss {dropped}, when it is dropped"),
-            move || misses(&also, dropped, problem),
+            move || misses(&also, &dropped, &problem),
         ));
     }
     let also = checker.clone();
@@ -166,59 +169,9 @@ fn refuses(
     }
 }
 
-/// What, the text in the rendered chart, what it becomes, and the problem. `# custom`: found by the
-/// schemas for custom resources.
-const BROKEN: [(&str, &str, &str, &str); 7] = [
-    (
-        "a misspelt field of Kubernetes",
-        "maxUnavailable:",
-        "maxUnavaliable:",
-        "'maxUnavaliable' was unexpected",
-    ),
-    (
-        "a misspelt field of a custom resource",
-        "replicas: 3",
-        "replics: 3 # custom",
-        "'replics' was unexpected",
-    ),
-    (
-        "a misspelt field of a custom resource's metadata",
-        "kind: SpinApp\nmetadata:\n  name: hello-v1-4-0\n  labels:",
-        "kind: SpinApp\nmetadata:\n  name: hello-v1-4-0\n  lables:",
-        "metadata: Additional properties are not allowed ('lables' was unexpected)",
-    ),
-    (
-        "a value of the wrong type",
-        "automountServiceAccountToken: false",
-        "automountServiceAccountToken: never",
-        "'never' is not of type",
-    ),
-    (
-        "a kind that Kubernetes does not have",
-        "kind: PodDisruptionBudget",
-        "kind: PodDisruptionBugdet",
-        "Kubernetes 1.36 has no such kind",
-    ),
-    (
-        "a kind that no schema knows",
-        "kind: HTTPRoute",
-        "kind: HTTPRout # custom",
-        "no schema knows this kind",
-    ),
-    (
-        "a version of a kind that no schema knows",
-        "apiVersion: gateway.networking.k8s.io/v1",
-        "apiVersion: gateway.networking.k8s.io/v7 # custom",
-        "no schema knows this kind",
-    ),
-];
-
 fn finds(checker: &Checker, from: &str, to: &str, problem: &str) -> Result<(), Failed> {
     let whole = checker.render(&example("canary"), &[])?;
-    let broken = whole.replace(from, to);
-    if broken == whole {
-        return Err(format!("the chart has no {from:?}").into());
-    }
+    let broken = replaced(&whole, from, to)?;
     let objects = checker.checked(&broken)?;
     let found = objects.iter().filter_map(|object| object.problem.as_ref());
     let found: Vec<_> = found.collect();
@@ -227,32 +180,6 @@ fn finds(checker: &Checker, from: &str, to: &str, problem: &str) -> Result<(), F
     }
     Ok(())
 }
-
-/// The beginning of an object's name, and the problem without it.
-const DROPPED: [(&str, &str); 7] = [
-    (
-        "PodDisruptionBudget hello-v1-5-0",
-        "hello-v1-5-0 has no PodDisruptionBudget",
-    ),
-    (
-        "HorizontalPodAutoscaler hello-v1-5-0",
-        "hello-v1-5-0 scales by itself: true; by an object: false",
-    ),
-    ("Job hello-v1-5-0-smoke", "hello-v1-5-0 has no smoke test"),
-    (
-        "SpinAppExecutor containerd-shim-spin",
-        "hello-v1-4-0 has an executor that is not there",
-    ),
-    (
-        "ExternalSecret hello-database-owner",
-        "Job hello-migrations needs hello-database-owner, which nobody makes",
-    ),
-    (
-        "ExternalSecret postgres-ca",
-        "Job hello-migrations needs postgres-ca, which nobody makes",
-    ),
-    ("ConfigMap hello-smoke-test", "Job hello-v1-4-0-smoke-"),
-];
 
 fn misses(checker: &Checker, dropped: &str, problem: &str) -> Result<(), Failed> {
     let mut objects = checker.objects(&example("production"), &[])?;

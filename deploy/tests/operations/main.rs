@@ -12,7 +12,7 @@ use std::{
 };
 
 use bench::cutover;
-use deploy_tests::observability as observed;
+use deploy_tests::{mutation::Mutations, observability as observed};
 use harness::{
     client::Connection,
     host::free_port,
@@ -34,7 +34,7 @@ type Check = fn(&Path) -> anyhow::Result<()>;
 fn main() {
     let arguments = Arguments::from_args();
     end_all_on_signal().expect("this is the only place that asks");
-    let mut trials = checks();
+    let mut trials = checks().expect("the mutations can be read");
     trials.push(Trial::test(
         "backup: every row comes back, from whole backups alone",
         backup,
@@ -46,279 +46,20 @@ fn main() {
     libtest_mimic::run(&arguments, trials).exit();
 }
 
-/// A check, the tree as it is, and ways to break it: a file, what is in it, what it becomes, and
-/// what the check then says.
-fn checks() -> Vec<Trial> {
+fn checks() -> anyhow::Result<Vec<Trial>> {
+    let mutations = Mutations::of("operations")?;
     let expressions: Check = |tree| observed::expressions(tree, &exposition());
-    let all: [(&str, Check, &[[&str; 4]]); 6] = [
-        (
-            "rules",
-            observed::rules,
-            &[
-                [
-                    observed::RULES,
-                    "14.4 * 0.001",
-                    "144 * 0.001",
-                    "HelloAvailabilityBudgetBurnsFast",
-                ],
-                [observed::RULES, "36 * 3600", "3600", "HelloBackupTooOld"],
-                [observed::RULES, "absent(up", "absnt(up", "unknown function"],
-                [
-                    observed::PLATFORM_RULES,
-                    "36 * 3600",
-                    "3600",
-                    "ClusterBackupTooOld",
-                ],
-                [
-                    observed::PLATFORM_RULES,
-                    "14 * 86400",
-                    "86400",
-                    "CertificateExpiresSoon",
-                ],
-                [
-                    observed::PLATFORM_RULES,
-                    r#"status="False""#,
-                    r#"status="True""#,
-                    "SecretNotSynced",
-                ],
-                [
-                    observed::PLATFORM_RULES,
-                    "max by (name)",
-                    "max by (name, sync_status)",
-                    "ApplicationNotAsInGit",
-                ],
-                [
-                    observed::PLATFORM_RULES,
-                    "offset 1h)) > 0",
-                    "offset 1h)) > 10000",
-                    "ClusterIsSilent",
-                ],
-                [
-                    observed::PLATFORM_RULES,
-                    "last_successful_upload_timestamp_seconds) > 0",
-                    "last_successful_upload_timestamp_seconds) >= 0",
-                    "MetricsNotStored",
-                ],
-                [
-                    observed::PLATFORM_RULES,
-                    "increase(loki",
-                    "sum by (pod, reason) (loki",
-                    "parse error",
-                ],
-                [
-                    observed::RULES,
-                    "severity: page",
-                    "severty: page",
-                    "HelloAvailability",
-                ],
-            ],
-        ),
-        (
-            "cases",
-            observed::cases,
-            &[
-                [
-                    "deploy/alerts_test.yaml",
-                    "alertname: HelloStoreErrors",
-                    "alertname: HelloNoTargetUp",
-                    "no case lets HelloStoreErrors fire",
-                ],
-                [
-                    "deploy/alerts_of_days_test.yaml",
-                    "HelloBackupFailed\n        eval_time: 28h\n        exp_alerts: []",
-                    "HelloBackupFailed\n        exp_alerts: [{}]",
-                    "no case keeps HelloBackupFailed quiet",
-                ],
-                [
-                    "deploy/platform_alerts_test.yaml",
-                    "alertname: LogsAreLost",
-                    "alertname: ClusterIsSilent",
-                    "no case lets LogsAreLost fire",
-                ],
-            ],
-        ),
-        (
-            "runbooks",
-            observed::runbooks,
-            &[
-                [
-                    observed::RULES,
-                    "runbooks/HelloStoreErrors.md",
-                    "runbooks/Other.md",
-                    "Other.md",
-                ],
-                [
-                    observed::RULES,
-                    "alert: HelloStoreErrors",
-                    "alert: HelloOther",
-                    "HelloOther",
-                ],
-                [
-                    observed::RULES,
-                    "severity: ticket",
-                    "severity: urgent",
-                    "no severity",
-                ],
-                [
-                    observed::PLATFORM_RULES,
-                    "alert: LogsAreLost",
-                    "alert: LogsAreGone",
-                    "LogsAreGone",
-                ],
-                [
-                    observed::PLATFORM_RULES,
-                    "alert: LogsAreLost",
-                    "record: logs:are:lost",
-                    "LogsAreLost.md is of no alert",
-                ],
-                [
-                    "docs/runbooks/HelloNoTargetUp.md",
-                    "```sh",
-                    "Think first.\n\n```sh",
-                    "does not begin",
-                ],
-            ],
-        ),
-        (
-            "expressions",
-            expressions,
-            &[
-                [
-                    observed::DASHBOARD,
-                    "hello_build_info",
-                    "hello_built_info",
-                    "hello_built_info",
-                ],
-                [
-                    observed::DASHBOARD,
-                    "status=~",
-                    "code=~",
-                    "has no label code",
-                ],
-                [
-                    observed::DASHBOARD,
-                    "histogram_quantile(0.5, ",
-                    "histogram_quantile(0.5 ",
-                    "parse",
-                ],
-                [
-                    observed::RULES,
-                    "kube_cronjob_created",
-                    "kube_cronjob_made",
-                    "kube_cronjob_made",
-                ],
-                [
-                    observed::PLATFORM_RULES,
-                    "cortex_distributor_received_samples_total",
-                    "cortex_distributor_samples_total",
-                    "cortex_distributor_samples_total",
-                ],
-            ],
-        ),
-        (
-            "routes",
-            observed::routes,
-            &[
-                [
-                    observed::ROUTES,
-                    r#"severity=~"page|critical""#,
-                    r#"severity=~"paged|critical""#,
-                    "\"page\" is misrouted",
-                ],
-                [
-                    observed::ROUTES,
-                    r#"severity="ticket""#,
-                    r#"severity="tick""#,
-                    "\"ticket\" is misrouted",
-                ],
-                [
-                    observed::ROUTES,
-                    r#"severity=~"page|critical""#,
-                    r#"severity=~"page""#,
-                    "\"critical\" is misrouted",
-                ],
-                [
-                    observed::ROUTES,
-                    r#"cluster="dev""#,
-                    r#"cluster="canary""#,
-                    "dev is misrouted",
-                ],
-                [
-                    observed::ROUTES,
-                    "routing_key_file",
-                    "routing_key_path",
-                    "routing_key_path",
-                ],
-            ],
-        ),
-        (
-            "compose",
-            observed::compose,
-            &[
-                [observed::COMPOSE, "depends_on:", "depend_on:", "depend_on"],
-                [
-                    observed::COMPOSE,
-                    "prom/prometheus:v3.5.0",
-                    "prom/prometheus:latest",
-                    "no exact version",
-                ],
-                [
-                    observed::COMPOSE,
-                    "./runtime-config.toml:",
-                    "./runtime.toml:",
-                    "./runtime.toml",
-                ],
-                [
-                    observed::SCRAPES,
-                    "scrape_configs",
-                    "scrape_config",
-                    "scrape_config",
-                ],
-            ],
-        ),
+    let all: [(&str, Check); 6] = [
+        ("rules", observed::rules),
+        ("cases", observed::cases),
+        ("runbooks", observed::runbooks),
+        ("expressions", expressions),
+        ("routes", observed::routes),
+        ("compose", observed::compose),
     ];
-    let mut trials = Vec::new();
-    for (name, check, breakages) in all {
-        trials.push(Trial::test(
-            format!("{name}: the tree is right"),
-            move || Ok(check(&root()).map_err(|error| format!("{error:#}"))?),
-        ));
-        for [file, old, new, says] in breakages {
-            let title = format!("{name}: {old:?} as {:?} is refused", new.lines().next());
-            trials.push(Trial::test(title, move || {
-                let tree = broken(file, old, new)?;
-                let Err(error) = check(tree.path()) else {
-                    return Err("it is accepted".into());
-                };
-                let error = format!("{error:#}");
-                require(error.contains(says), || format!("it says: {error}"))
-            }));
-        }
-    }
-    trials
-}
-
-/// A copy of what is checked, with `new` for each `old` in `file`.
-fn broken(file: &str, old: &str, new: &str) -> Result<TempDir, Failed> {
-    let tree = TempDir::new()?;
-    let mut paths = vec![PathBuf::from("spin.toml"), "runtime-config.toml".into()];
-    paths.extend(["compose.yaml", "deploy", "docs/runbooks", "migrations"].map(PathBuf::from));
-    while let Some(path) = paths.pop() {
-        let (from, to) = (root().join(&path), tree.path().join(&path));
-        if from.is_dir() {
-            fs::create_dir_all(to)?;
-            for entry in fs::read_dir(from)? {
-                paths.push(path.join(entry?.file_name()));
-            }
-        } else {
-            fs::copy(from, to)?;
-        }
-    }
-    let path = tree.path().join(file);
-    let text = fs::read_to_string(&path)?;
-    require(text.contains(old), || format!("{file} has no {old:?}"))?;
-    fs::write(path, text.replace(old, new))?;
-    Ok(tree)
+    let trials = all.map(|(name, check)| mutations.trials(name, check));
+    mutations.assert_all_used();
+    Ok(trials.into_iter().flatten().collect())
 }
 
 /// What `/metrics` answers when everything has happened once.

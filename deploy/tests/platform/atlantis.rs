@@ -11,158 +11,19 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use deploy_tests::mutation::Mutations;
 use libtest_mimic::Trial;
 use serde_json::Value;
 use tools::python;
 
 use crate::{
     terragrunt::{Live, Unit, resolved},
-    tree::{self, Breakage, DIRECTORY, succeeded},
+    tree::{DIRECTORY, succeeded},
 };
 
 /// What a repository says of itself, and what the server says of repositories.
 const REPOSITORY: &str = "atlantis.yaml";
 const SERVER: &str = "atlantis-server.yaml";
-
-const KEYS: &[Breakage] = &[
-    [
-        "atlantis.yaml",
-        "automerge: false",
-        "auto_merge: false",
-        r#""auto_merge""#,
-    ],
-    [
-        "atlantis.yaml",
-        "workspace: default",
-        "work_space: default",
-        r#""work_space""#,
-    ],
-    [
-        "atlantis-server.yaml",
-        "apply_requirements:",
-        "apply_requirement:",
-        r#""apply_requirement""#,
-    ],
-    [
-        "atlantis-server.yaml",
-        "run: terragrunt apply",
-        "runs: terragrunt apply",
-        r#"a step "runs""#,
-    ],
-];
-const PROJECTS: &[Breakage] = &[
-    [
-        "atlantis.yaml",
-        "name: management-global-dns",
-        "name: dev-global-dns",
-        "two projects are named dev-global-dns",
-    ],
-    [
-        "atlantis.yaml",
-        "live/management/global/dns
-",
-        "live/management/global/names
-",
-        "which is no unit",
-    ],
-    [
-        "atlantis.yaml",
-        "live/management/global/dns
-",
-        "live/dev/global/dns
-",
-        "two projects are of dev/global/dns",
-    ],
-    [
-        "atlantis.yaml",
-        "      - management-eu-central-1-keys
-    autoplan",
-        "      - dev-eu-central-1-keys
-    autoplan",
-        "and its unit on",
-    ],
-    [
-        "atlantis.yaml",
-        "      - management-eu-central-1-keys
-    autoplan",
-        "      - management-keys
-    autoplan",
-        "which is no project",
-    ],
-    [
-        "atlantis-server.yaml",
-        "  terragrunt:
-    plan",
-        "  other:
-    plan",
-        "which the server does not have",
-    ],
-];
-const FILES: &[Breakage] = &[
-    [
-        "atlantis.yaml",
-        "modules/dns/*.tf",
-        "modules/dns/*.tofu",
-        "there is no such file",
-    ],
-    [
-        "atlantis.yaml",
-        r#"        - "../../stage.hcl"
-"#,
-        "",
-        "is not planned when live/",
-    ],
-    [
-        "atlantis.yaml",
-        "modules/dns/*.tf",
-        "modules/dns/main.tf",
-        "is not planned when modules/dns/outputs.tf",
-    ],
-    [
-        "atlantis.yaml",
-        "enabled: true",
-        "enabled: false",
-        "is not planned",
-    ],
-];
-const APPROVAL: &[Breakage] = &[
-    [
-        "atlantis-server.yaml",
-        "apply_requirements: [approved, ",
-        "apply_requirements: [",
-        "not approved",
-    ],
-    [
-        "atlantis-server.yaml",
-        "apply_requirements: [approved, mergeable, ",
-        "apply_requirements: [approved, ",
-        "not mergeable",
-    ],
-    [
-        "atlantis-server.yaml",
-        "allowed_overrides: []",
-        "allowed_overrides: [apply_requirements]",
-        "may change its own apply_requirements",
-    ],
-    [
-        "atlantis-server.yaml",
-        "allow_custom_workflows: false",
-        "allow_custom_workflows: true",
-        "says what runs",
-    ],
-    [
-        "atlantis-server.yaml",
-        "repo_config_file: deploy/platform/terraform/",
-        "repo_config_file: ",
-        "the server reads",
-    ],
-    [
-        "atlantis.yaml",
-        "workspace: default",
-        "workflow: other",
-        "states workflow, which the server does not allow",
-    ],
-];
 
 /// The keys that a project may state if the server allows it, where it states another rule.
 const OVERRIDES: [&str; 10] = [
@@ -188,20 +49,18 @@ struct Atlantis {
     server: Value,
 }
 
-pub fn trials() -> Vec<Trial> {
+pub fn trials(mutations: &Mutations) -> Vec<Trial> {
     type Check = fn(&Path, &Atlantis, &Live) -> Result<()>;
-    let checks: [(&str, Check, &[Breakage]); 4] = [
-        ("keys are known", keys_are_known, KEYS),
-        ("every unit is a project", units_are_projects, PROJECTS),
-        ("a change plans what it changes", changes_plan, FILES),
-        ("an apply is approved", applies_are_approved, APPROVAL),
+    let checks: [(&str, Check); 4] = [
+        ("atlantis, keys are known", keys_are_known),
+        ("atlantis, every unit is a project", units_are_projects),
+        ("atlantis, a change plans what it changes", changes_plan),
+        ("atlantis, an apply is approved", applies_are_approved),
     ];
-    let trials = checks.into_iter().flat_map(|(name, check, breakages)| {
-        tree::trials(
-            &format!("atlantis, {name}"),
-            move |tree| check(tree, &Atlantis::read(tree)?, &Live::read(tree)?),
-            breakages,
-        )
+    let trials = checks.into_iter().flat_map(|(name, check)| {
+        mutations.trials(name, move |tree| {
+            check(tree, &Atlantis::read(tree)?, &Live::read(tree)?)
+        })
     });
     trials.collect()
 }

@@ -3,34 +3,13 @@
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use anyhow::{Context, Result, bail, ensure};
+use deploy_tests::mutation::Mutations;
 use libtest_mimic::Trial;
 use serde_json::Value;
 use tempfile::TempDir;
 use tools::python;
 
-use crate::tree::{self, Breakage, DIRECTORY};
-
-const BREAKAGES: &[Breakage] = &[
-    [
-        "modules/bucket/main.tf",
-        "block_public_policy     = true",
-        "block_public_policy     = false",
-        "CKV_AWS_54",
-    ],
-    [
-        "modules/dns/main.tf",
-        "CKV2_AWS_38:no DNSSEC, see above",
-        "CKV2_AWS_38:fine",
-        "is skipped without a reason",
-    ],
-    [
-        "modules/dns/main.tf",
-        r#"  comment = "hello: public""#,
-        r#"  #checkov:skip=CKV_AWS_145:of a bucket and not of a zone
-  comment = "hello: public""#,
-        "which finds nothing there",
-    ],
-];
+use crate::tree::DIRECTORY;
 
 /// A reason has more words than this.
 const FEW: usize = 3;
@@ -38,8 +17,8 @@ const FEW: usize = 3;
 /// What marks a skip, before the check's name.
 const SKIP: &str = "checkov:skip=";
 
-pub fn trials() -> Vec<Trial> {
-    tree::trials("checkov", finds_nothing, BREAKAGES)
+pub fn trials(mutations: &Mutations) -> Vec<Trial> {
+    mutations.trials("checkov", finds_nothing)
 }
 
 fn finds_nothing(tree: &Path) -> Result<()> {

@@ -10,65 +10,15 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use libtest_mimic::{Failed, Trial};
+use deploy_tests::mutation::{Mutations, fails};
+use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tools::{debian, node, root, target};
 
 use crate::links;
 
-/// What is drawn, and what is then said of it; the first line is line 1 of `test.md`.
-const BROKEN: [(&str, &str, &str); 9] = [
-    (
-        "a syntax error",
-        "flowchart LR\n  accTitle: Broken\n  a --> --> b\n  b --> c\n",
-        "test.md:3: light: Parse error",
-    ),
-    (
-        "lines that cross",
-        "flowchart TB\n  accTitle: Broken\n  a & b & c --> d & e & f\n",
-        "two lines cross: a to e, and b to d",
-    ),
-    (
-        "nodes that overlap",
-        "%%{init: {\"themeCSS\": \".node {transform: none}\"}}%%\n\
-         flowchart LR\n  accTitle: Broken\n  a[one] --> b[two]\n",
-        "two nodes overlap: \"one\" and \"two\"",
-    ),
-    (
-        "a line through a title",
-        "flowchart TB\n  accTitle: Broken\n  a --> b\n  subgraph s [a group of nodes]\n    b\n  end\n",
-        "the line a to b goes through the title \"a group of nodes\"",
-    ),
-    (
-        "a text that is larger than its box",
-        "sequenceDiagram\n  accTitle: Broken\n  participant a as 1<br>2<br>3<br>4<br>5<br>6\n  a->>b: go\n",
-        "the text is outside its box: \"1\"",
-    ),
-    (
-        "a picture that is shrunk too far",
-        "flowchart LR\n  accTitle: Broken\n  a[a node] --> b[a node] --> c[a node] --> d[a node] --> e[a node]\n  \
-         e --> f[a node] --> g[a node] --> h[a node] --> i[a node] --> j[a node] --> k[a node]\n",
-        "px high on GitHub, less than 10",
-    ),
-    (
-        "colours of one theme",
-        "flowchart LR\n  accTitle: Broken\n  a[one] --> b[two]\n  style a fill:#ffffff\n",
-        "dark: the contrast is",
-    ),
-    (
-        "no title for those who hear it",
-        "flowchart LR\n  a --> b\n",
-        "it has no accTitle",
-    ),
-    (
-        "a kind that nothing measures",
-        "pie\n  accTitle: Broken\n  \"a\": 1\n",
-        "nothing measures a diagram of the kind pie",
-    ),
-];
-
-pub fn trials() -> Vec<Trial> {
+pub fn trials(mutations: &Mutations) -> Vec<Trial> {
     let mut trials = vec![Trial::test("diagrams: each can be read", || {
         let all = diagrams(&root())?;
         if all.is_empty() {
@@ -81,22 +31,14 @@ pub fn trials() -> Vec<Trial> {
         }
         Ok(drawn(&all, &directory)?)
     })];
-    for (name, text, expected) in BROKEN {
+    for [name, text, says] in mutations.rows("diagrams") {
         trials.push(Trial::test(format!("diagrams: {name} fails"), move || {
-            fails(text, expected)
+            let tree = TempDir::new()?;
+            let diagram = json!({"name": "test", "file": "test.md", "line": 1, "text": text});
+            fails(drawn(&[diagram], tree.path()), &says)
         }));
     }
     trials
-}
-
-fn fails(text: &str, expected: &str) -> Result<(), Failed> {
-    let tree = TempDir::new()?;
-    let diagram = json!({"name": "test", "file": "test.md", "line": 1, "text": text});
-    match drawn(&[diagram], tree.path()) {
-        Ok(()) => Err("it passes".into()),
-        Err(error) if error.to_string().contains(expected) => Ok(()),
-        Err(error) => Err(format!("it says something else: {error}").into()),
-    }
 }
 
 /// Every block of ```` ```mermaid ```` in the documents.

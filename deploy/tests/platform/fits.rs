@@ -8,7 +8,7 @@ use libtest_mimic::{Failed, Trial};
 use serde_json::{Value, json};
 
 use crate::world::{self, NODE_LABEL, World, selects, thing};
-use deploy_tests::checker::Checker;
+use deploy_tests::{checker::Checker, mutation::Mutations};
 
 /// What of a world does not fit, and of how much.
 type Fit = fn(&World) -> (usize, BTreeSet<String>);
@@ -20,74 +20,7 @@ const FITS: [(&str, Fit); 4] = [
     ("some node has what a shim selects", shims),
 ];
 
-/// Which of them, the kind of an object, where in it, what that becomes, and the problem.
-const BROKEN: [(usize, &str, &str, &str, &str); 9] = [
-    (
-        0,
-        "HTTPRoute",
-        "/spec/parentRefs/0/sectionName",
-        r#""tcp""#,
-        "has no listener tcp",
-    ),
-    (
-        0,
-        "HTTPRoute",
-        "/spec/hostnames/0",
-        r#""other.example.com""#,
-        "has no certificate for other.example.com",
-    ),
-    (
-        0,
-        "Gateway",
-        "/spec/listeners/0/hostname",
-        r#""other.example.com""#,
-        "takes no route for hello.",
-    ),
-    (
-        0,
-        "Gateway",
-        "/spec/listeners/0/allowedRoutes",
-        r#"{"namespaces": {"from": "Same"}}"#,
-        "takes no route of namespace hello",
-    ),
-    (
-        1,
-        "Application",
-        "/spec/destination/namespace",
-        r#""other""#,
-        "is not to bring anything to",
-    ),
-    (
-        1,
-        "Application",
-        "/spec/source/repoURL",
-        r#""https://github.com/other/hello.git""#,
-        "is not to bring anything from https://github.com/other/hello.git",
-    ),
-    (
-        1,
-        "Application",
-        "/spec/source/targetRevision",
-        r#""v1.x""#,
-        "follows v1.x, and not main",
-    ),
-    (
-        2,
-        "PodMonitor",
-        "/metadata/labels/release",
-        r#""prometheus""#,
-        "Prometheus looks for the label release: kube-prometheus-stack",
-    ),
-    (
-        3,
-        "Shim",
-        "/spec/nodeSelector",
-        r#"{"hello.example.com/runtime": "spun"}"#,
-        "no node has the label hello.example.com/runtime=spun",
-    ),
-];
-
-pub fn trials(checker: &Checker) -> Vec<Trial> {
+pub fn trials(checker: &Checker, mutations: &Mutations) -> Vec<Trial> {
     let mut trials = Vec::new();
     for (name, fit) in FITS {
         let checker = checker.clone();
@@ -109,11 +42,12 @@ pub fn trials(checker: &Checker) -> Vec<Trial> {
             Err(problems.into_iter().collect::<Vec<_>>().join("\n").into())
         }));
     }
-    for (index, kind, at, value, says) in BROKEN {
+    for [fit, kind, at, value, says] in mutations.rows("fits") {
+        let fit = FITS[fit.parse::<usize>().expect("a number")].1;
         let checker = checker.clone();
         trials.push(Trial::test(
             format!("fits: {kind} {at} {value} is found"),
-            move || finds(world::all(&checker)?, FITS[index].1, kind, at, value, says),
+            move || finds(world::all(&checker)?, fit, &kind, &at, &value, &says),
         ));
     }
     trials

@@ -6,6 +6,7 @@
 use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context, Result, bail, ensure};
+use deploy_tests::mutation::{fails, tracked};
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -274,7 +275,7 @@ pub fn trials() -> Vec<Trial> {
     let mut trials = Vec::new();
     for (name, check, planted) in all {
         trials.push(Trial::test(format!("hygiene: {name}"), move || {
-            Ok(check(&root(), &in_git()?)?)
+            Ok(check(&root(), tracked()?)?)
         }));
         for (index, (file, text, says)) in planted.into_iter().enumerate() {
             trials.push(Trial::test(
@@ -284,7 +285,7 @@ pub fn trials() -> Vec<Trial> {
         }
     }
     trials.push(Trial::test("hygiene: every exception is needed", || {
-        Ok(exceptions(&root(), &in_git()?)?)
+        Ok(exceptions(&root(), tracked()?)?)
     }));
     trials
 }
@@ -294,28 +295,7 @@ fn found(check: Check, file: &str, text: &str, says: &str) -> Result<(), Failed>
     let path = tree.path().join(file);
     fs::create_dir_all(path.parent().context("it is in a directory")?)?;
     fs::write(path, text)?;
-    match check(tree.path(), &[file.to_owned()]) {
-        Ok(()) => Err("it passes".into()),
-        Err(error) if error.to_string().contains(says) => Ok(()),
-        Err(error) => Err(format!("it says something else: {error:#}").into()),
-    }
-}
-
-/// What Git knows, and what is new and not ignored.
-pub fn in_git() -> Result<Vec<String>> {
-    let output = Command::new("git")
-        // In a container, the checkout may be somebody else's. Names are all that is asked for.
-        .args(["-c", "safe.directory=*"])
-        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
-        .current_dir(root())
-        .output()
-        .context("`git` does not start")?;
-    let names = String::from_utf8(output.stdout)?;
-    // Not what was deleted.
-    let names = names.lines().filter(|name| root().join(name).is_file());
-    let names: Vec<String> = names.map(str::to_owned).collect();
-    ensure!(!names.is_empty(), "git knows no file of the project");
-    Ok(names)
+    fails(check(tree.path(), &[file.to_owned()]), says)
 }
 
 /// Each line of the text files whose name is wanted, and where it is.

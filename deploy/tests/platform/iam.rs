@@ -15,6 +15,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use deploy_tests::mutation::Mutations;
 use harness::{client::Connection, host::free_port, process::Process};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
@@ -24,7 +25,7 @@ use tools::{python, root};
 use crate::{
     terraform::Terraform,
     terragrunt::{ACCOUNT, Live},
-    tree::{self, Breakage, script, succeeded},
+    tree::{script, succeeded},
 };
 
 /// Whose service account runs the backups.
@@ -33,27 +34,6 @@ const ROLE: &str = "production-eu-central-1-hello-backup";
 
 /// A unit of few others, whose policies are broken.
 const BROKEN: &str = "production/eu-central-1/cluster-roles";
-
-const UNKNOWN: &[Breakage] = &[
-    [
-        "modules/cluster-roles/policies/capa.json.tftpl",
-        r#""eks:CreateAddon""#,
-        r#""eks:CreateAdon""#,
-        "eks:CreateAdon, which AWS does not have",
-    ],
-    [
-        "modules/cluster-roles/policies/capa.json.tftpl",
-        r#""eks:CreateAddon""#,
-        r#""s3:GetObject""#,
-        "which it is not of",
-    ],
-    [
-        "modules/cluster-roles/policies/capa.json.tftpl",
-        r#""eks:CreateAddon""#,
-        r#""eks:*""#,
-        "allows eks:*",
-    ],
-];
 
 /// What is taken out of the policy, and what then happens to which step.
 const NEEDED: [[&str; 4]; 3] = [
@@ -72,7 +52,8 @@ const NEEDED: [[&str; 4]; 3] = [
     ],
 ];
 
-pub fn trials(terraform: Option<&Terraform>) -> Vec<Trial> {
+pub fn trials(terraform: Option<&Terraform>, mutations: &Mutations) -> Vec<Trial> {
+    let _ = mutations.rows::<4>("iam, known");
     let Some(terraform) = terraform else {
         let name = "iam: not run here; there is no `terraform` on PATH";
         return vec![Trial::test(name, || Ok(())).with_ignored_flag(true)];
@@ -86,11 +67,14 @@ pub fn trials(terraform: Option<&Terraform>) -> Vec<Trial> {
     );
     for unit in units {
         let terraform = terraform.clone();
-        let breakages = if unit == BROKEN { UNKNOWN } else { &[] };
-        trials.extend(tree::trials(
+        let planned = unit.clone();
+        // The module is broken, and one unit of it planned.
+        let below = if unit == BROKEN { "" } else { &unit };
+        trials.extend(mutations.trials_below(
+            below,
             &format!("iam, {unit}, its policies are of what AWS has"),
-            move |tree| policies_are_known(&terraform, tree, &unit),
-            breakages,
+            "iam, known",
+            move |tree| policies_are_known(&terraform, tree, &planned),
         ));
     }
     type Check = fn(&Terraform) -> Result<()>;

@@ -7,7 +7,8 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use libtest_mimic::{Failed, Trial};
+use deploy_tests::mutation::{Mutations, fails};
+use libtest_mimic::Trial;
 use tempfile::TempDir;
 use tools::root;
 
@@ -21,36 +22,7 @@ pub struct Document {
     pub text: String,
 }
 
-/// A document, what it says, and what the check then says; `there.md` has the heading `It's here`.
-const BROKEN: [(&str, &str, &str); 5] = [
-    (
-        "a file that is not there",
-        "[x](gone.md)",
-        "one.md:1: gone.md",
-    ),
-    (
-        "a heading that is not there",
-        "[x](there.md#its-gone)",
-        "one.md:1: there.md#its-gone",
-    ),
-    (
-        "a heading of its own that is not there",
-        "# Here\n\n[x](#there)",
-        "one.md:3: #there",
-    ),
-    (
-        "a picture that is not there",
-        "see ![x](gone.png) and [y](there.md)",
-        "one.md:1: gone.png",
-    ),
-    (
-        "a place outside of the tree",
-        "[x](../outside.md)",
-        "one.md:1: ../outside.md",
-    ),
-];
-
-pub fn trials() -> Vec<Trial> {
+pub fn trials(mutations: &Mutations) -> Vec<Trial> {
     let mut trials = vec![
         Trial::test("links: each leads somewhere", || Ok(whole(&root())?)),
         Trial::test("links: what leads somewhere passes", || {
@@ -59,15 +31,10 @@ pub fn trials() -> Vec<Trial> {
             Ok(whole(tree(good)?.path())?)
         }),
     ];
-    for (name, text, expected) in BROKEN {
-        trials.push(Trial::test(
-            format!("links: {name} fails"),
-            move || match whole(tree(text)?.path()) {
-                Ok(()) => Err(Failed::from("it passes")),
-                Err(error) if error.to_string().contains(expected) => Ok(()),
-                Err(error) => Err(format!("it says something else: {error}").into()),
-            },
-        ));
+    for [name, text, says] in mutations.rows("links") {
+        trials.push(Trial::test(format!("links: {name} fails"), move || {
+            fails(whole(tree(&text)?.path()), &says)
+        }));
     }
     trials
 }

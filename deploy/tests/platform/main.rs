@@ -23,7 +23,7 @@ mod traffic;
 mod tree;
 mod world;
 
-use deploy_tests::checker::Checker;
+use deploy_tests::{checker::Checker, mutation::Mutations};
 use libtest_mimic::Arguments;
 use terraform::Terraform;
 
@@ -38,25 +38,27 @@ fn main() {
         eprintln!("error: {error:#}");
         std::process::exit(1);
     });
+    let mutations = Mutations::of("platform").expect("the mutations can be read");
     let mut trials = Vec::new();
     trials.extend(addons::trials(&checker));
-    trials.extend(atlantis::trials());
+    trials.extend(atlantis::trials(&mutations));
     trials.extend(charts::trials(&checker));
-    trials.extend(checkov::trials());
+    trials.extend(checkov::trials(&mutations));
     trials.extend(clusters::trials(&checker));
-    trials.extend(diagrams::trials());
-    trials.extend(fits::trials(&checker));
+    trials.extend(diagrams::trials(&mutations));
+    trials.extend(fits::trials(&checker, &mutations));
     trials.extend(hygiene::trials());
-    trials.extend(iam::trials(terraform.as_ref()));
-    trials.extend(links::trials());
+    trials.extend(iam::trials(terraform.as_ref(), &mutations));
+    trials.extend(links::trials(&mutations));
     trials.extend(observability::trials(&checker));
-    trials.extend(overview::trials());
-    trials.extend(policies::trials(&checker));
+    trials.extend(overview::trials(&mutations));
+    trials.extend(policies::trials(&checker, &mutations));
     trials.extend(references::trials(&checker));
     trials.extend(secrets::trials(&checker));
-    trials.extend(terraform::trials(terraform.as_ref()));
-    trials.extend(terragrunt::trials(terraform.as_ref()));
-    trials.extend(traffic::trials(&checker));
+    trials.extend(terraform::trials(terraform.as_ref(), &mutations));
+    trials.extend(terragrunt::trials(terraform.as_ref(), &mutations));
+    trials.extend(traffic::trials(&checker, &mutations));
+    mutations.assert_all_used();
     // The trials have it, and its provider ends with the last of them.
     drop(terraform);
     libtest_mimic::run(&arguments, trials).exit();

@@ -3,7 +3,8 @@
 use std::{fmt::Write, fs};
 
 use anyhow::{Context, Result, bail, ensure};
-use libtest_mimic::{Failed, Trial};
+use deploy_tests::mutation::{Mutations, fails, replaced};
+use libtest_mimic::Trial;
 use tools::root;
 
 use crate::{addons, hygiene};
@@ -51,54 +52,7 @@ const SYSTEMS: [&str; 35] = [
     "Kyverno",
 ];
 
-/// What, a row of a right table, what becomes of it, and the problem.
-const BROKEN: [(&str, &str, &str, &str); 8] = [
-    (
-        "a row that is gone",
-        "| Kuma |",
-        "| Kumo |",
-        "there are 0 rows for Kuma",
-    ),
-    (
-        "a row that is there twice",
-        "| Kyverno |",
-        "| Velero |",
-        "there are 2 rows for Velero",
-    ),
-    (
-        "another version than the add-on's",
-        "| v1.",
-        "| v0.",
-        "cert-manager has the version v",
-    ),
-    (
-        "a file that is not there",
-        "cert-manager/addon.yaml",
-        "cert-manager/addons.yaml",
-        "there is no deploy/platform/addons/cert-manager/addons.yaml",
-    ),
-    (
-        "a link to a file that is not there",
-        "(../README.md)",
-        "(../README.txt)",
-        "there is no README.txt",
-    ),
-    (
-        "a row without a file",
-        "`spin.toml`",
-        "everywhere",
-        "Terraform names no file",
-    ),
-    ("an empty cell", "| by a test |", "| |", "a cell of "),
-    (
-        "an add-on without a row",
-        "`deploy/platform/addons/cert-manager/addon.yaml`",
-        "`spin.toml`",
-        "no row names deploy/platform/addons/cert-manager",
-    ),
-];
-
-pub fn trials() -> Vec<Trial> {
+pub fn trials(mutations: &Mutations) -> Vec<Trial> {
     let mut trials = vec![Trial::test("overview: docs/platform.md is whole", || {
         let text = fs::read_to_string(root().join(OVERVIEW));
         Ok(whole(
@@ -108,10 +62,10 @@ pub fn trials() -> Vec<Trial> {
     trials.push(Trial::test("overview: a right table passes", || {
         Ok(whole(&right()?)?)
     }));
-    for (what, from, to, says) in BROKEN {
+    for [what, from, to, says] in mutations.rows("overview") {
         trials.push(Trial::test(
             format!("overview: {what} is found"),
-            move || finds(from, to, says),
+            move || fails(whole(&replaced(&right()?, &from, &to)?), &says),
         ));
     }
     trials
@@ -224,17 +178,4 @@ fn right() -> Result<String> {
         row(system, "`spin.toml`", "none")?;
     }
     Ok(text)
-}
-
-fn finds(from: &str, to: &str, says: &str) -> Result<(), Failed> {
-    let right = right()?;
-    let broken = right.replacen(from, to, 1);
-    if broken == right {
-        return Err(format!("there is no {from}").into());
-    }
-    match whole(&broken) {
-        Ok(()) => Err("it passes".into()),
-        Err(error) if error.to_string().contains(says) => Ok(()),
-        Err(error) => Err(format!("it says something else: {error:#}").into()),
-    }
 }

@@ -17,119 +17,14 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use deploy_tests::mutation::Mutations;
 use harness::{client::Connection, host::free_port, process::Process};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tools::root;
 
-use crate::tree::{self, Breakage, DIRECTORY, succeeded};
-
-/// Each breaks one module, which Terraform then refuses.
-const INVALID: &[Breakage] = &[
-    [
-        "modules/dns/main.tf",
-        r#"comment = "hello: public""#,
-        r#"coment  = "hello: public""#,
-        r#""coment" is not expected"#,
-    ],
-    [
-        "modules/dns/main.tf",
-        "  name    = var.zone
-  comment",
-        "  comment",
-        r#""name" is required"#,
-    ],
-    [
-        "modules/dns/main.tf",
-        r#""aws_route53_zone" "this""#,
-        r#""aws_route53_zones" "this""#,
-        "aws_route53_zones",
-    ],
-    [
-        "modules/dns/outputs.tf",
-        "aws_route53_zone.this.zone_id",
-        "aws_route53_zone.this.zone_number",
-        "zone_number",
-    ],
-    [
-        "modules/traffic/main.tf",
-        "latency_routing_policy {",
-        "latency_policy {",
-        "latency_policy",
-    ],
-    [
-        "modules/traffic/main.tf",
-        "failure_threshold = 3",
-        r#"failure_threshold = "many""#,
-        "a number is required",
-    ],
-    [
-        "modules/postgres/main.tf",
-        "  password_wo         = local",
-        "  password            = local",
-        "phemeral",
-    ],
-];
-
-/// Each breaks one module, whose tests then fail.
-const UNTESTED: &[Breakage] = &[
-    [
-        "modules/dns/main.tf",
-        r#"issue \"letsencrypt.org;"#,
-        r#"issue \"example.org;"#,
-        "Not Let's Encrypt alone issues",
-    ],
-    [
-        "modules/bucket/main.tf",
-        "block_public_policy     = true",
-        "block_public_policy     = false",
-        "The bucket can be made public",
-    ],
-];
-
-const UNFORMATTED: &[Breakage] = &[
-    [
-        "modules/dns/main.tf",
-        r#"comment = "hello: public""#,
-        r#"comment   = "hello: public""#,
-        "dns/main.tf",
-    ],
-    [
-        "live/root.hcl",
-        "terraform_binary = ",
-        "terraform_binary =   ",
-        "live/root.hcl is not formatted",
-    ],
-];
-
-const UNPINNED: &[Breakage] = &[
-    [
-        "modules/dns/versions.tf",
-        r#""= 6.25.0""#,
-        r#""~> 6.25""#,
-        r#"dns takes aws "~> 6.25""#,
-    ],
-    [
-        "modules/dns/versions.tf",
-        r#""= 6.25.0""#,
-        r#""= 6.24.0""#,
-        "not = 6.25.0",
-    ],
-    [
-        "modules/dns/versions.tf",
-        r#"  required_version = ">= 1.11.4, < 2.0.0"
-"#,
-        "",
-        "dns names no required_version",
-    ],
-    [
-        "modules/dns/versions.tf",
-        "required_providers",
-        "required_provider",
-        "dns names no provider",
-    ],
-];
+use crate::tree::{self, DIRECTORY, succeeded};
 
 /// The provider of ephemeral resources.
 const UNMOCKED: &str = "unmocked";
@@ -152,32 +47,35 @@ pub struct Terraform {
     _running: Arc<(Process, TempDir)>,
 }
 
-pub fn trials(terraform: Option<&Terraform>) -> Vec<Trial> {
-    let mut trials = tree::trials("terraform, exact versions", pinned, UNPINNED);
+pub fn trials(terraform: Option<&Terraform>, mutations: &Mutations) -> Vec<Trial> {
+    type Check = fn(&Terraform, &Path, &str) -> Result<()>;
+    const CHECKS: [(&str, &str, Check); 2] = [
+        ("valid", "terraform, valid", Terraform::valid),
+        (
+            "its tests pass",
+            "terraform, its tests pass",
+            Terraform::tested,
+        ),
+    ];
+    let mut trials = mutations.trials("terraform, exact versions", pinned);
     let Some(terraform) = terraform else {
+        for check in ["terraform, formatted", CHECKS[0].1, CHECKS[1].1] {
+            let _ = mutations.rows::<4>(check);
+        }
         let name = "terraform: not run here; there is no `terraform` on PATH";
         trials.push(Trial::test(name, || Ok(())).with_ignored_flag(true));
         return trials;
     };
     let also = terraform.clone();
-    trials.extend(tree::trials(
-        "terraform, formatted",
-        move |tree| also.formatted(tree),
-        UNFORMATTED,
-    ));
-    type Check = fn(&Terraform, &Path, &str) -> Result<()>;
-    let checks: [(&str, Check, &[Breakage]); 2] = [
-        ("valid", Terraform::valid, INVALID),
-        ("its tests pass", Terraform::tested, UNTESTED),
-    ];
+    trials.extend(mutations.trials("terraform, formatted", move |tree| also.formatted(tree)));
     for module in tree::modules(&root()).expect("the modules are in the project") {
-        for (what, check, breakages) in checks {
-            let breakages = tree::below(&format!("modules/{module}/"), breakages);
-            let (terraform, module) = (terraform.clone(), module.clone());
-            trials.extend(tree::trials(
+        for (what, mutated, check) in CHECKS {
+            let (terraform, name) = (terraform.clone(), module.clone());
+            trials.extend(mutations.trials_below(
+                &format!("{DIRECTORY}/modules/{module}/"),
                 &format!("terraform, modules/{module}, {what}"),
-                move |tree| check(&terraform, tree, &module),
-                &breakages,
+                mutated,
+                move |tree| check(&terraform, tree, &name),
             ));
         }
     }

@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use deploy_tests::mutation::Mutations;
 use libtest_mimic::Trial;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
@@ -20,159 +21,8 @@ use tools::root;
 
 use crate::{
     terraform::Terraform,
-    tree::{self, Breakage, blocks, succeeded},
+    tree::{self, blocks, succeeded},
 };
-
-const SOURCE: &[Breakage] = &[
-    [
-        "live/production/global/traffic/terragrunt.hcl",
-        "modules//traffic",
-        "modules//dns",
-        "nothing uses the module traffic",
-    ],
-    [
-        "live/production/global/traffic/terragrunt.hcl",
-        "modules//traffic",
-        "modules//trafic",
-        "which is not there",
-    ],
-    [
-        "live/production/global/traffic/terragrunt.hcl",
-        r#""root.hcl""#,
-        r#""other.hcl""#,
-        "does not include root.hcl",
-    ],
-];
-const INPUTS: &[Breakage] = &[
-    [
-        "live/production/global/traffic/terragrunt.hcl",
-        r#"email = ""#,
-        r#"mail = ""#,
-        "gives mail",
-    ],
-    [
-        "live/production/global/traffic/terragrunt.hcl",
-        r#"  email = "platform@example.com"
-"#,
-        "",
-        "does not give email",
-    ],
-];
-const DEPENDENCIES: &[Breakage] = &[
-    [
-        "live/production/global/traffic/terragrunt.hcl",
-        r#""../dns""#,
-        r#""../dnss""#,
-        "which is no unit",
-    ],
-    [
-        "live/production/global/traffic/terragrunt.hcl",
-        "outputs.zone_id",
-        "outputs.zone",
-        "takes zone of",
-    ],
-    [
-        "live/production/global/traffic/terragrunt.hcl",
-        "dependency.dns.",
-        "dependency.dsn.",
-        "which it does not have",
-    ],
-    [
-        "live/production/global/traffic/terragrunt.hcl",
-        r#"    zone_id = "mock""#,
-        "    name_servers = []",
-        "and mocks",
-    ],
-    [
-        "live/production/global/traffic/terragrunt.hcl",
-        r#"["validate"]"#,
-        r#"["validate", "apply"]"#,
-        "when it runs apply",
-    ],
-    [
-        "live/production/global/traffic/terragrunt.hcl",
-        r#"  mock_outputs_allowed_terraform_commands = ["validate"]
-"#,
-        "",
-        "does not say when it may mock",
-    ],
-    [
-        "live/production/global/dns/terragrunt.hcl",
-        "inputs = {",
-        r#"dependency "traffic" {
-  config_path = "../traffic"
-
-  mock_outputs_allowed_terraform_commands = ["validate"]
-  mock_outputs                            = { health_check_ids = {} }
-}
-
-inputs = {
-  turns = dependency.traffic.outputs.health_check_ids
-"#,
-        "depends on itself",
-    ],
-];
-const STATE: &[Breakage] = &[
-    [
-        "live/root.hcl",
-        r#""${path_relative_to_include()}/terraform"#,
-        r#""all/terraform"#,
-        "two units have the state",
-    ],
-    [
-        "live/root.hcl",
-        "encrypt      = true",
-        "encrypt      = false",
-        "not encrypted",
-    ],
-    [
-        "live/production/global/traffic/terragrunt.hcl",
-        "inputs = {",
-        r#"remote_state {
-  backend = "local"
-}
-
-inputs = {"#,
-        "has its own remote_state",
-    ],
-];
-
-const GENERATED: &[Breakage] = &[
-    [
-        "live/root.hcl",
-        "allowed_account_ids",
-        "allowed_accounts",
-        "allowed_accounts",
-    ],
-    [
-        "live/root.hcl",
-        "default_tags {",
-        "default_tag {",
-        "default_tag",
-    ],
-];
-
-/// Each breaks one unit, which Terraform then does not plan.
-const UNPLANNED: &[Breakage] = &[
-    [
-        "live/production/eu-central-1/keys/terragrunt.hcl",
-        "root.locals.account",
-        "root.locals.acount",
-        "acount",
-    ],
-    [
-        "live/production/eu-central-1/keys/terragrunt.hcl",
-        r#""backups""#,
-        r#""everything""#,
-        "purposes",
-    ],
-    [
-        "live/production/eu-central-1/keys/terragrunt.hcl",
-        "purposes = [",
-        r#"purposes = ["cluster", {}], others = ["#,
-        "purposes",
-    ],
-];
 
 /// Stands in for each account: none is in Git.
 pub const ACCOUNT: &str = "000000000000";
@@ -210,43 +60,40 @@ struct Module {
     aliases: Vec<String>,
 }
 
-pub fn trials(terraform: Option<&Terraform>) -> Vec<Trial> {
+pub fn trials(terraform: Option<&Terraform>, mutations: &Mutations) -> Vec<Trial> {
     type Check = fn(&Live) -> Result<()>;
-    let checks: [(&str, Check, &[Breakage]); 4] = [
-        ("every module is used", modules_are_used, SOURCE),
-        ("inputs are variables", inputs_are_variables, INPUTS),
-        (
-            "dependencies are units",
-            dependencies_are_units,
-            DEPENDENCIES,
-        ),
-        ("each unit has its state", states_are_apart, STATE),
+    let checks: [(&str, Check); 4] = [
+        ("terragrunt, every module is used", modules_are_used),
+        ("terragrunt, inputs are variables", inputs_are_variables),
+        ("terragrunt, dependencies are units", dependencies_are_units),
+        ("terragrunt, each unit has its state", states_are_apart),
     ];
-    let trials = checks.into_iter().flat_map(|(name, check, breakages)| {
-        tree::trials(
-            &format!("terragrunt, {name}"),
-            move |tree| check(&Live::read(tree)?),
-            breakages,
-        )
-    });
+    let trials = checks
+        .into_iter()
+        .flat_map(|(name, check)| mutations.trials(name, move |tree| check(&Live::read(tree)?)));
     let mut trials: Vec<Trial> = trials.collect();
+    let (generated, planned) = (
+        "terragrunt, what it generates is valid",
+        "terragrunt, planned",
+    );
     let Some(terraform) = terraform else {
+        for check in [generated, planned] {
+            let _ = mutations.rows::<4>(check);
+        }
         return trials;
     };
     let also = terraform.clone();
-    trials.extend(tree::trials(
-        "terragrunt, what it generates is valid",
-        move |tree| Live::read(tree)?.generates(&also, tree),
-        GENERATED,
-    ));
+    trials.extend(mutations.trials(generated, move |tree| {
+        Live::read(tree)?.generates(&also, tree)
+    }));
     let live = Live::read(&root()).map(|live| live.units.into_keys().collect::<Vec<_>>());
     for unit in live.unwrap_or_default() {
-        let breakages = tree::below(&format!("live/{unit}/"), UNPLANNED);
         let terraform = terraform.clone();
-        trials.extend(tree::trials(
+        trials.extend(mutations.trials_below(
+            &format!("{}/live/{unit}/", tree::DIRECTORY),
             &format!("terragrunt, {unit}, Terraform plans it"),
+            planned,
             move |tree| Live::read(tree)?.plan(&terraform, tree, &unit).map(drop),
-            &breakages,
         ));
     }
     trials

@@ -7,9 +7,12 @@ use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
 use crate::addons::{Rendered, clusters, of_kind, render};
-use deploy_tests::checker::{Checker, name_of};
+use deploy_tests::{
+    checker::{Checker, name_of},
+    mutation::{Mutations, fails, set},
+};
 
-pub fn trials(checker: &Checker) -> Vec<Trial> {
+pub fn trials(checker: &Checker, mutations: &Mutations) -> Vec<Trial> {
     let mut trials = Vec::new();
     for cluster in clusters() {
         let name = cluster.file_stem().unwrap_or_default().to_string_lossy();
@@ -22,10 +25,10 @@ pub fn trials(checker: &Checker) -> Vec<Trial> {
             Ok(fits(&rendered, &route(&checker)?)?)
         }));
     }
-    for (what, at, value, sentence) in BROKEN {
+    for [what, object, pointer, value, says] in mutations.rows("traffic") {
         let checker = checker.clone();
         trials.push(Trial::test(format!("Kong: finds {what}"), move || {
-            finds(&checker, at, value, sentence)
+            finds(&checker, &object, &pointer, &value, &says)
         }));
     }
     trials
@@ -116,95 +119,28 @@ fn named<'a>(rendered: &'a Rendered, kind: &'a str, name: &str) -> Result<&'a Va
         .with_context(|| format!("there is no {kind} {name}"))
 }
 
-/// In the cluster that is the last by its name.
-const APPLICATION: &str = "Application production-eu-west-1-kong";
-
-/// What, the object and its field, the value, and the problem.
-const BROKEN: [(&str, (&str, &str), &str, &str); 8] = [
-    (
-        "an access log",
-        (
-            APPLICATION,
-            "/spec/sources/0/helm/valuesObject/gateway/env/proxy_access_log",
-        ),
-        "/dev/stdout",
-        "Kong's logs hold paths",
-    ),
-    (
-        "an error log with request lines",
-        (
-            APPLICATION,
-            "/spec/sources/0/helm/valuesObject/gateway/env/log_level",
-        ),
-        "error",
-        "Kong's logs hold paths",
-    ),
-    (
-        "a record that is Terraform's",
-        (
-            APPLICATION,
-            "/spec/sources/0/helm/valuesObject/gateway/proxy/annotations/external-dns.alpha.kubernetes.io~1hostname",
-        ),
-        "hello.example.com",
-        "External-DNS writes \"hello.example.com\", and not hello.eu-west-1.example.com",
-    ),
-    (
-        "a name without a certificate",
-        ("Certificate public", "/spec/dnsNames/0"),
-        "hello.example.org",
-        "the certificate is for",
-    ),
-    (
-        "a listener under another name",
-        ("Gateway public", "/spec/listeners/0/name"),
-        "tls",
-        "no listener is called \"https\"",
-    ),
-    (
-        "a status that is no redirect",
-        (
-            "HTTPRoute hello",
-            "/metadata/annotations/konghq.com~1https-redirect-status-code",
-        ),
-        "426",
-        "who comes by HTTP is not sent on: \"426\"",
-    ),
-    (
-        "a name of a plugin that nobody makes",
-        (
-            "HTTPRoute hello",
-            "/metadata/annotations/konghq.com~1plugins",
-        ),
-        "rate-limit,mirror",
-        "there is no KongClusterPlugin mirror",
-    ),
-    (
-        "a plugin under another name",
-        ("KongClusterPlugin rate-limit", "/metadata/name"),
-        "rate-limits",
-        "there is no KongClusterPlugin rate-limit",
-    ),
-];
-
-fn finds(checker: &Checker, at: (&str, &str), value: &str, sentence: &str) -> Result<(), Failed> {
+/// Changes one object of the cluster that is the last by its name, or the route.
+fn finds(
+    checker: &Checker,
+    object: &str,
+    pointer: &str,
+    value: &str,
+    says: &str,
+) -> Result<(), Failed> {
     let clusters = clusters();
     let cluster = clusters.last().context("there are clusters")?;
     let mut rendered = render(checker, cluster, &[])?;
     let mut route = route(checker)?;
     fits(&rendered, &route)?;
-    let (object, pointer) = at;
     let applications = rendered.applications.iter_mut();
     let all = applications.chain(rendered.objects.values_mut().flatten());
     let mut found = 0;
     for one in all.map(|one| &mut one.object).chain([&mut route]) {
         if name_of(one) == object {
-            *one.pointer_mut(pointer).context("it has that field")? = value.into();
+            set(one, pointer, value.into())?;
             found += 1;
         }
     }
     assert_eq!(found, 1, "{object} is not there once");
-    match fits(&rendered, &route) {
-        Err(error) if error.to_string().contains(sentence) => Ok(()),
-        other => Err(format!("it says {other:?}").into()),
-    }
+    fails(fits(&rendered, &route), says)
 }

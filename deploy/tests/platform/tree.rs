@@ -1,4 +1,4 @@
-//! The Terraform tree: what is in it, and copies of it in which one thing is broken.
+//! The Terraform tree, and what is in it.
 
 use std::{
     collections::BTreeMap,
@@ -9,91 +9,11 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
-use tempfile::TempDir;
 use tools::{node, root};
 
 /// What these checks are of, in the project or in a copy.
 pub const DIRECTORY: &str = "deploy/platform/terraform";
-
-/// A file of [`DIRECTORY`], what is in it, what it becomes, and what the check then says.
-pub type Breakage = [&'static str; 4];
-
-/// A trial of the tree as it is, and one for each way to break it, where the check has to fail.
-pub fn trials<C>(name: &str, check: C, breakages: &[Breakage]) -> Vec<Trial>
-where
-    C: Fn(&Path) -> Result<()> + Clone + Send + 'static,
-{
-    let right = check.clone();
-    let mut trials = vec![Trial::test(
-        format!("{name}: the tree is right"),
-        move || Ok(right(&root()).map_err(|error| format!("{error:#}"))?),
-    )];
-    for &[file, from, to, says] in breakages {
-        let check = check.clone();
-        let title = format!(
-            "{name}: fails with {:?} for {:?} in {file}",
-            first_line(to),
-            first_line(from)
-        );
-        trials.push(Trial::test(title, move || {
-            fails(&check, &broken(file, from, to)?, says)
-        }));
-    }
-    trials
-}
-
-/// Those of the breakages that are of files below `prefix`. Each is of a file that is there: else
-/// nobody would see that it is not tried any more.
-pub fn below(prefix: &str, breakages: &[Breakage]) -> Vec<Breakage> {
-    for [file, ..] in breakages {
-        assert!(
-            root().join(DIRECTORY).join(file).exists(),
-            "there is no {file}"
-        );
-    }
-    let of = breakages
-        .iter()
-        .filter(|[file, ..]| file.starts_with(prefix));
-    of.copied().collect()
-}
-
-fn first_line(text: &str) -> &str {
-    text.trim().lines().next().unwrap_or_default()
-}
-
-/// Whether the check fails of this tree, and says this.
-pub fn fails(
-    check: impl Fn(&Path) -> Result<()>,
-    tree: &TempDir,
-    says: &str,
-) -> Result<(), Failed> {
-    let Err(error) = check(tree.path()) else {
-        return Err("it passes".into());
-    };
-    let said = format!("{error:#}");
-    if said.contains(says) {
-        Ok(())
-    } else {
-        Err(format!("it says something else: {said}").into())
-    }
-}
-
-/// A copy of [`DIRECTORY`] with `to` for each `from` in `file`.
-pub fn broken(file: &str, from: &str, to: &str) -> Result<TempDir> {
-    let tree = TempDir::new()?;
-    let directory = tree.path().join(DIRECTORY);
-    copy(&root().join(DIRECTORY), &directory)?;
-    let path = directory.join(file);
-    let text = fs::read_to_string(&path).with_context(|| format!("there is no {file}"))?;
-    ensure!(
-        text.contains(from),
-        "{file} has no {from}: what is to be broken?"
-    );
-    fs::write(path, text.replace(from, to))?;
-    Ok(tree)
-}
 
 /// Copies a directory, without what Terraform left in it when somebody ran it there.
 pub fn copy(from: &Path, to: &Path) -> Result<()> {

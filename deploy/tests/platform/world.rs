@@ -697,7 +697,7 @@ fn evaluate(value: &mut Value, cluster: &Value) -> Result<()> {
 /// Every file that Git knows, and every directory with one.
 fn in_git() -> Result<BTreeSet<Thing>> {
     let mut things = BTreeSet::new();
-    for file in hygiene::in_git()? {
+    for file in deploy_tests::mutation::tracked()? {
         let ancestors = Path::new(&file).ancestors().filter_map(Path::to_str);
         things.extend(ancestors.map(|path| thing("file", "", path)));
     }

@@ -11,13 +11,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use libtest_mimic::{Arguments, Failed, Trial};
+use deploy_tests::mutation::Mutations;
+use libtest_mimic::{Arguments, Trial};
 use serde_json::Value;
-use tempfile::TempDir;
 use tools::{node, python, root};
 
 const CHECKS: &str = ".github/workflows/checks.yml";
-const RELEASE: &str = ".github/workflows/release.yml";
 const CI: &str = ".ci/run";
 
 /// What a workflow may call beside `cargo xtask`: what its machine has, for what only it can do.
@@ -29,129 +28,22 @@ type Check = fn(&Path) -> Result<()>;
 
 fn main() {
     let arguments = Arguments::from_args();
-    libtest_mimic::run(&arguments, checks()).exit();
+    let trials = checks().expect("the mutations can be read");
+    libtest_mimic::run(&arguments, trials).exit();
 }
 
-/// A check, the tree as it is, and ways to break it: a file, what is in it, what it becomes, and
-/// what the check then says.
-fn checks() -> Vec<Trial> {
-    let all: [(&str, Check, &[[&str; 4]]); 5] = [
-        (
-            "actionlint",
-            actionlint,
-            &[
-                [CHECKS, "matrix.part }}", "matrix.prat }}", "prat"],
-                [CHECKS, "runs-on: ubuntu", "run-on: ubuntu", "run-on"],
-                [RELEASE, "needs: build", "needs: biuld", "biuld"],
-            ],
-        ),
-        (
-            "zizmor",
-            zizmor,
-            &[
-                [
-                    CHECKS,
-                    "persist-credentials: false",
-                    "lfs: false",
-                    "artipacked",
-                ],
-                [
-                    CHECKS,
-                    "--part ${{ matrix.part }}",
-                    "--part ${{ github.head_ref }}",
-                    "template-injection",
-                ],
-                [
-                    CHECKS,
-                    "    permissions:\n      contents: read\n",
-                    "    permissions: write-all\n",
-                    "excessive-permissions",
-                ],
-            ],
-        ),
-        (
-            "actions are pinned, and say their version",
-            pinned,
-            &[
-                [
-                    CHECKS,
-                    "@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1",
-                    "@v7",
-                    "actions/checkout",
-                ],
-                [CHECKS, "90b1 # v7.0.1", "90b1", "actions/checkout"],
-                [CHECKS, "bookworm@sha256:", "bookworm@sha256", "bookworm"],
-            ],
-        ),
-        (
-            "every command exists",
-            commands_exist,
-            &[
-                [CHECKS, "cargo xtask check", "cargo xtask chekc", "chekc"],
-                [CHECKS, "test --part", "test --prat", "--prat"],
-                [CHECKS, "part: spin", "part: spni", "spni"],
-                [CHECKS, "cargo xtask check", "./check.sh", "check.sh"],
-                [CHECKS, "cargo xtask check", "cargo test", "cargo test"],
-                [
-                    RELEASE,
-                    "publish --registry",
-                    "publish --regstry",
-                    "--regstry",
-                ],
-            ],
-        ),
-        (
-            "they run what .ci/run runs",
-            same_as_ci,
-            &[
-                [CI, "cargo xtask check\n", "", "check"],
-                [CHECKS, "cargo xtask check", "cargo xtask build", "build"],
-                [CHECKS, "{part: operations,", "{part: native,", "operations"],
-            ],
-        ),
+fn checks() -> Result<Vec<Trial>> {
+    let mutations = Mutations::of("workflows")?;
+    let all: [(&str, Check); 5] = [
+        ("actionlint", actionlint),
+        ("zizmor", zizmor),
+        ("actions are pinned, and say their version", pinned),
+        ("every command exists", commands_exist),
+        ("they run what .ci/run runs", same_as_ci),
     ];
-    let mut trials = Vec::new();
-    for (name, check, breakages) in all {
-        trials.push(Trial::test(name, move || Ok(check(&root())?)));
-        for &[file, from, to, expected] in breakages {
-            trials.push(Trial::test(
-                format!("{name}: fails with {to:?} for {from:?}"),
-                move || fails(check, file, from, to, expected),
-            ));
-        }
-    }
-    trials
-}
-
-/// Whether `check` fails, and says `expected`, of a tree that is broken in this way.
-fn fails(check: Check, file: &str, from: &str, to: &str, expected: &str) -> Result<(), Failed> {
-    let tree = TempDir::new()?;
-    let mut files = workflows(&root())?;
-    files.push(root().join(CI));
-    for source in files {
-        let name = source.strip_prefix(root())?.to_owned();
-        let mut text = fs::read_to_string(&source)?;
-        if name == Path::new(file) {
-            if !text.contains(from) {
-                return Err(format!("{file} has no {from}: what is to be broken?").into());
-            }
-            text = text.replace(from, to);
-        }
-        let copy = tree.path().join(name);
-        fs::create_dir_all(copy.parent().context("it is in a directory")?)?;
-        fs::write(copy, text)?;
-    }
-    match check(tree.path()) {
-        Ok(()) => Err("it passes".into()),
-        Err(error) => {
-            let said = format!("{error:#}");
-            if said.contains(expected) {
-                Ok(())
-            } else {
-                Err(format!("it says something else: {said}").into())
-            }
-        }
-    }
+    let trials = all.map(|(name, check)| mutations.trials(name, check));
+    mutations.assert_all_used();
+    Ok(trials.into_iter().flatten().collect())
 }
 
 fn workflows(tree: &Path) -> Result<Vec<PathBuf>> {
