@@ -10,10 +10,7 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
 
-use crate::{
-    addons::{self, Rendered},
-    hygiene,
-};
+use crate::addons::{self, Rendered};
 use deploy_tests::checker::{Checker, at};
 
 /// Kinds that are in no namespace, and things that are no objects at all.
