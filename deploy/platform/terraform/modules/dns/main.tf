@@ -1,5 +1,5 @@
 # No query log: Route 53 writes it to us-east-1 alone, and addresses of people in the EU would go
-# there. No DNSSEC: clients know the service by its certificate, and the authority behind that asks
+# there. No DNSSEC: clients know the service by its certificate, and the CA behind that asks
 # from several networks; a key that is renewed wrongly would make every name unreachable.
 resource "aws_route53_zone" "this" {
   #checkov:skip=CKV2_AWS_38:no DNSSEC, see above
@@ -12,7 +12,7 @@ resource "aws_route53_zone" "this" {
   }
 }
 
-# Certificates come from one authority, to whoever may write to this zone, and for no wildcard.
+# Certificates come from one CA, to whoever may write to this zone, and for no wildcard.
 resource "aws_route53_record" "caa" {
   zone_id = aws_route53_zone.this.zone_id
   name    = var.zone
