@@ -1,7 +1,9 @@
 //! `cargo xtask`: set up, build, serve, check, test and measure.
 
 mod check;
+mod coverage;
 mod release;
+mod report;
 mod test;
 mod up;
 
@@ -34,8 +36,10 @@ enum Task {
         #[arg(long)]
         verify: bool,
     },
-    /// Formatting and lints, native and wasm
+    /// Formatting, lints and documentation, native and wasm
     Check,
+    /// Build with the oldest Rust that Cargo.toml declares, fetched by rustup
+    Msrv,
     /// Apply the migrations to a Postgres
     Migrate {
         /// postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=MODE, of a role that owns the database
@@ -63,6 +67,7 @@ fn main() -> ExitCode {
             }
         }),
         Task::Check => check::check(),
+        Task::Msrv => check::msrv(),
         Task::Migrate { url } => postgres::migrate(&url),
         Task::RehearseSwap(options) => cutover::command(&options),
         Task::Release(options) => release::release(&options),

@@ -1,17 +1,16 @@
 //! `cargo xtask test`: every test, on every host there is, and one summary.
 
-use std::{
-    io::{BufRead, BufReader},
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::{path::Path, process::Command};
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use clap::ValueEnum;
-
 use harness::host;
-use tools::{HostKind, cargo, root, run::announce};
+use tools::{HostKind, cargo};
+
+use crate::{
+    coverage,
+    report::{Part, summarise},
+};
 
 /// What can be chosen.
 #[derive(Debug, Default, clap::Args)]
@@ -20,6 +19,9 @@ pub struct Options {
     /// be given several times [default: all parts]
     #[arg(long = "part", value_name = "PART")]
     parts: Vec<Choice>,
+    /// Let a part that is named pass without this, where it cannot be had
+    #[arg(long, value_name = "WHAT", requires = "parts")]
+    allow_skip: Vec<Skip>,
     /// Print the names of the parts, and run none
     #[arg(long, conflicts_with = "parts")]
     list: bool,
@@ -30,6 +32,8 @@ pub struct Options {
 pub enum Choice {
     /// What needs no host
     Native,
+    /// How much of src/ the native tests execute
+    Coverage,
     /// The workflows of .github
     Workflows,
     /// Licences, sources and use of all dependencies
@@ -48,6 +52,17 @@ pub enum Choice {
     Wasmcloud,
     /// The rest of them on Spin
     Spin,
+}
+
+/// What a part of a run can do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Skip {
+    /// The schemas of custom resources
+    Schemas,
+    /// The charts of others
+    Charts,
+    /// Terraform
+    Terraform,
 }
 
 /// The parts that are some of a host's tests: those with this word in their name.
@@ -69,24 +84,6 @@ const PROGRAMS: [(&str, &str); 9] = [
     ("promtool", "prometheus"),
 ];
 
-/// A part of the run.
-struct Part {
-    name: String,
-    outcome: Outcome,
-}
-
-enum Outcome {
-    Ran { counts: Counts, took: Duration },
-    Skipped { why: String },
-}
-
-/// As the test runners count.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Counts {
-    passed: u32,
-    failed: u32,
-}
-
 /// Runs everything, or what is chosen.
 ///
 /// # Errors
@@ -104,6 +101,7 @@ pub fn test(options: &Options) -> Result<()> {
     }
     let named = !options.parts.is_empty();
     let wants = |choice| !named || options.parts.contains(&choice);
+    let may_skip = |what| !named || options.allow_skip.contains(&what);
     if !named {
         // All at once, to be quick. Without one, the part that needs it fails and says so again.
         if let Err(error) = tools::debian::programs(&PROGRAMS) {
@@ -123,7 +121,10 @@ pub fn test(options: &Options) -> Result<()> {
         for name in ["tools", "harness", "componentize", "bench", "xtask"] {
             cargo.args(["--package", name]);
         }
-        parts.push(run_part("native", &mut cargo, &[])?);
+        parts.push(Part::run("native", &mut cargo, &[])?);
+    }
+    if wants(Choice::Coverage) {
+        parts.push(coverage::measure(named)?);
     }
     if wants(Choice::Workflows) {
         parts.push(run_deploy("workflows")?);
@@ -136,12 +137,27 @@ pub fn test(options: &Options) -> Result<()> {
     }
     if wants(Choice::Platform) {
         parts.push(run_deploy("platform")?);
-        parts.extend(platform_skips());
+        if tools::terraform().is_none() {
+            parts.push(Part::skipped(
+                "platform: the Terraform modules, and what IAM lets a backup do",
+                "there is no `terraform` on PATH: install it from \
+                 https://developer.hashicorp.com/terraform/install",
+                may_skip(Skip::Terraform),
+            ));
+        }
+        if tools::charts::source().is_none() {
+            parts.push(Part::skipped(
+                "platform: the charts of others, with our values",
+                "no repository of charts answers: name a directory of them as HELLO_CHARTS",
+                may_skip(Skip::Charts),
+            ));
+        }
     }
     if (wants(Choice::Manifests) || wants(Choice::Platform)) && tools::schemas().is_none() {
-        parts.push(skipped(
+        parts.push(Part::skipped(
             "custom resources against their schemas",
             "there is no ../shared/schemas: name the directory as HELLO_SCHEMAS",
+            may_skip(Skip::Schemas),
         ));
     }
     if wants(Choice::Operations) {
@@ -160,13 +176,11 @@ pub fn test(options: &Options) -> Result<()> {
             tools::find(kind)?
         };
         let Some(program) = program else {
-            parts.push(Part {
-                name: kind.to_string(),
-                outcome: Outcome::Skipped {
-                    why: "there is no `spin` on PATH: install it from https://spinframework.dev"
-                        .to_owned(),
-                },
-            });
+            parts.push(Part::skipped(
+                &kind.to_string(),
+                "there is no `spin` on PATH: install it from https://spinframework.dev",
+                true,
+            ));
             continue;
         };
         if wants(choice) {
@@ -182,47 +196,19 @@ pub fn test(options: &Options) -> Result<()> {
     summarise(&parts)
 }
 
-/// A part that does not run here.
-fn skipped(name: &str, why: &str) -> Part {
-    Part {
-        name: name.to_owned(),
-        outcome: Outcome::Skipped {
-            why: why.to_owned(),
-        },
-    }
-}
-
 /// Runs the checks of the dependencies, where that compiles nothing or it `may_compile`.
 fn run_supply_chain(may_compile: bool) -> Result<Part> {
     let is_compiled = [cargo::DENY, cargo::MACHETE]
         .into_iter()
         .all(|program| cargo::find(program).is_some());
     if !may_compile && !is_compiled {
-        return Ok(skipped(
+        return Ok(Part::skipped(
             "supply chain",
             "cargo-deny takes minutes to compile: `cargo xtask test --part supply-chain` does",
+            true,
         ));
     }
     run_deploy("supply_chain")
-}
-
-/// What of the platform cannot be checked here.
-fn platform_skips() -> Vec<Part> {
-    let mut skips = Vec::new();
-    if tools::terraform().is_none() {
-        skips.push(skipped(
-            "platform: the Terraform modules, and what IAM lets a backup do",
-            "there is no `terraform` on PATH: install it from \
-             https://developer.hashicorp.com/terraform/install",
-        ));
-    }
-    if tools::charts::source().is_none() {
-        skips.push(skipped(
-            "platform: the charts of others, with our values",
-            "no repository of charts answers: name a directory of them as HELLO_CHARTS",
-        ));
-    }
-    skips
 }
 
 /// Runs one of the tests of deploy/.
@@ -232,7 +218,7 @@ fn run_deploy(test: &str) -> Result<Part> {
         // The unit tests of what the checks share run with the first of them.
         cargo.arg("--lib");
     }
-    run_part(test, cargo.args(["--test", test]), &[])
+    Part::run(test, cargo.args(["--test", test]), &[])
 }
 
 fn cargo_test(package: &str) -> Command {
@@ -241,8 +227,8 @@ fn cargo_test(package: &str) -> Command {
     cargo
 }
 
-fn run_host(kind: HostKind, program: &PathBuf, filter: &[&str]) -> Result<Part> {
-    run_part(
+fn run_host(kind: HostKind, program: &Path, filter: &[&str]) -> Result<Part> {
+    Part::run(
         &format!("{kind} ({})", tools::version(program)),
         cargo_test("hello")
             .args(["--test", "hosts"])
@@ -264,125 +250,6 @@ pub(crate) fn table_against(artifact: &Path, kind: HostKind, program: &Path) -> 
         .env(host::KIND_VARIABLE, kind.to_string())
         .env(host::PROGRAM_VARIABLE, program)
         .env(host::ARTIFACT_VARIABLE, artifact);
-    let part = run_part(&format!("{kind}, pulled"), &mut cargo, &["key-value: "])?;
+    let part = Part::run(&format!("{kind}, pulled"), &mut cargo, &["key-value: "])?;
     summarise(&[part])
-}
-
-/// Runs the tests of `cargo`; `filter` is for their runner.
-fn run_part(name: &str, cargo: &mut Command, filter: &[&str]) -> Result<Part> {
-    announce(&format!("testing: {name}"));
-    let started = Instant::now();
-    let mut child = cargo
-        .args(["--locked", "--no-fail-fast", "--"])
-        .args(filter)
-        .current_dir(root())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("`cargo` does not start")?;
-    let stdout = child.stdout.take().context("stdout is piped")?;
-    let mut counts = Counts::default();
-    for line in BufReader::new(stdout).lines() {
-        let line = line?;
-        println!("{line}");
-        let (passed, failed) = counts_of(&line);
-        counts.passed += passed;
-        counts.failed += failed;
-    }
-    // A test that does not compile, or a runner that dies, prints no line to count.
-    let status = child.wait()?;
-    if !status.success() && counts.failed == 0 {
-        counts.failed = 1;
-    }
-    Ok(Part {
-        name: name.to_owned(),
-        outcome: Outcome::Ran {
-            counts,
-            took: started.elapsed(),
-        },
-    })
-}
-
-/// The numbers in `test result: ok. 3 passed; 0 failed; 0 ignored; …`.
-fn counts_of(line: &str) -> (u32, u32) {
-    let Some(result) = line.strip_prefix("test result: ") else {
-        return (0, 0);
-    };
-    let before = |what: &str| {
-        let words: Vec<&str> = result.split([' ', ';', '.']).collect();
-        words
-            .windows(2)
-            .find(|pair| pair[1] == what)
-            .and_then(|pair| pair[0].parse().ok())
-            .unwrap_or(0)
-    };
-    (before("passed"), before("failed"))
-}
-
-fn summarise(parts: &[Part]) -> Result<()> {
-    let mut total = Counts::default();
-    let mut skipped = 0;
-    let mut empty = Vec::new();
-    println!("\n==> summary");
-    for Part { name, outcome } in parts {
-        match outcome {
-            Outcome::Ran { counts, took } => {
-                println!(
-                    "{name}: {} passed, {} failed, in {} s",
-                    counts.passed,
-                    counts.failed,
-                    took.as_secs()
-                );
-                total.passed += counts.passed;
-                total.failed += counts.failed;
-                if counts.passed + counts.failed == 0 {
-                    empty.push(name.as_str());
-                }
-            }
-            Outcome::Skipped { why } => {
-                println!("{name}: SKIPPED, {why}");
-                skipped += 1;
-            }
-        }
-    }
-    println!(
-        "{} passed, {} failed, {skipped} skipped",
-        total.passed, total.failed
-    );
-    if !empty.is_empty() {
-        bail!("no test ran in: {}", empty.join(", "));
-    }
-    if total.failed > 0 {
-        bail!("{} failed", total.failed);
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn counts_what_the_runner_says() {
-        let line = "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s";
-        assert_eq!(counts_of(line), (12, 3));
-        assert_eq!(counts_of("test result of mine: 12 passed"), (0, 0));
-    }
-
-    fn part(passed: u32, failed: u32) -> Part {
-        Part {
-            name: "native".to_owned(),
-            outcome: Outcome::Ran {
-                counts: Counts { passed, failed },
-                took: Duration::ZERO,
-            },
-        }
-    }
-
-    #[test]
-    fn a_failure_or_an_empty_part_fails_the_run() {
-        assert!(summarise(&[part(3, 0)]).is_ok());
-        assert!(summarise(&[part(3, 0), part(3, 1)]).is_err());
-        assert!(summarise(&[part(3, 0), part(0, 0)]).is_err());
-    }
 }

@@ -16,6 +16,9 @@ pub const DENY: Crate = ("cargo-deny", "0.20.2");
 /// Dependencies that nothing uses.
 pub const MACHETE: Crate = ("cargo-machete", "0.9.2");
 
+/// Coverage of the tests.
+pub const LLVM_COV: Crate = ("cargo-llvm-cov", "0.9.1");
+
 /// Lists of what a component is built from.
 pub const CYCLONEDX: Crate = ("cargo-cyclonedx", "0.5.9");
 
