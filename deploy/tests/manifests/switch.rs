@@ -372,7 +372,7 @@ fn the_waves(checker: &Checker) -> Result<(), Failed> {
         let objects = rendered(checker, &values, &[])?;
         let smoke_test = objects
             .keys()
-            .find(|name| name.starts_with("Job hello-v1-4-0-smoke-"))
+            .find(|name| name.starts_with("Job hello-v0-0-0-smoke-"))
             .ok_or("there is no smoke test")?;
         let wave = |name: &str| -> Result<i32, Failed> {
             let annotations = &objects.get(name).ok_or(format!("{name} is gone"))?["metadata"];
@@ -383,7 +383,7 @@ fn the_waves(checker: &Checker) -> Result<(), Failed> {
         let mut order = vec![
             "ExternalSecret hello-database",
             "Job hello-migrations",
-            "SpinApp hello-v1-4-0",
+            "SpinApp hello-v0-0-0",
             smoke_test.as_str(),
             "HTTPRoute hello",
         ];
