@@ -6,8 +6,8 @@ use std::cell::OnceCell;
 
 use crate::{
     birthday::DateOfBirth,
-    metrics::{self, Counters},
-    store::{Binding, StoreError, UserStore},
+    metrics::Counters,
+    store::{StoreError, UNKNOWN_STORE, UserStore, binding::Binding},
     username::Username,
 };
 
@@ -80,7 +80,7 @@ impl<'a, H: Host> Session<'a, H> {
 
     /// What logs and metrics call the store that keeps the users.
     pub fn store_name(&self) -> &'static str {
-        self.binding().map_or(metrics::UNKNOWN_STORE, Binding::name)
+        self.binding().map_or(UNKNOWN_STORE, Binding::name)
     }
 
     /// The store that keeps the counters, if there is to be one.

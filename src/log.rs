@@ -30,9 +30,9 @@ impl Level {
         }
     }
 
-    /// The level of an answer.
+    /// The level of a response with this status.
     #[must_use]
-    pub fn of(status: u16) -> Self {
+    pub fn for_status(status: u16) -> Self {
         if status >= 500 {
             Self::Error
         } else {
@@ -105,8 +105,8 @@ mod tests {
     fn a_line_is_one_object_and_names_nobody() {
         let line = Line {
             timestamp: DateTime::from_timestamp_millis(1_795_384_800_042).expect("a time"),
-            level: Level::of(503),
-            message: "answered",
+            level: Level::for_status(503),
+            message: "request completed",
             method: "GET",
             route: "/hello/{username}",
             status: 503,
@@ -119,7 +119,7 @@ mod tests {
             cause: Some("connection \"refused\"\nby it".to_owned()),
         };
         let expected = concat!(
-            r#"{"timestamp":"2026-11-22T22:00:00.042Z","level":"error","message":"answered","#,
+            r#"{"timestamp":"2026-11-22T22:00:00.042Z","level":"error","message":"request completed","#,
             r#""method":"GET","route":"/hello/{username}","status":503,"duration_ms":0.412,"#,
             r#""request_id":"7b","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","host":"spin","#,
             r#""store":"postgres","cause":"connection \"refused\"\nby it"}"#,
@@ -137,7 +137,7 @@ mod tests {
             assert_eq!(Level::parse(name), Level::Info, "{name}");
         }
         assert_eq!(
-            (Level::of(499), Level::of(500)),
+            (Level::for_status(499), Level::for_status(500)),
             (Level::Info, Level::Error)
         );
     }

@@ -1,13 +1,11 @@
 //! The port through which dates of birth are kept.
 
-mod binding;
+pub mod binding;
 pub mod key_value;
 pub mod memory;
 pub mod postgres;
 
 use std::fmt;
-
-pub use binding::{Binding, Store};
 
 use crate::{birthday::DateOfBirth, username::Username};
 
@@ -76,6 +74,20 @@ impl Operation {
             Self::Ping => "ping",
         }
     }
+}
+
+/// The name of the user store in logs and metrics while the configuration selects none.
+pub const UNKNOWN_STORE: &str = "unknown";
+
+/// A call to a store that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The name of the store in logs and metrics.
+    pub store: &'static str,
+    /// The call.
+    pub operation: Operation,
+    /// The error that it returned.
+    pub error: StoreError,
 }
 
 impl fmt::Display for StoreError {

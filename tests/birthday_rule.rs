@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use chrono::{Datelike, Days, NaiveDate};
 use hello::{
+    api::respond,
     birthday::DateOfBirth,
     host::{Session, memory::MemoryHost},
-    http::respond,
     username::Username,
 };
 use http::Request;

@@ -3,7 +3,7 @@
 use super::Host;
 use crate::{
     metrics::memory::MemoryCounters,
-    store::{Binding, StoreError, memory::MemoryStore},
+    store::{StoreError, binding::Binding, memory::MemoryStore},
 };
 
 /// Keeps users and counters in memory, and has no configuration.

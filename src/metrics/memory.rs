@@ -13,14 +13,14 @@ use crate::store::StoreError;
 pub struct MemoryCounters(Arc<Mutex<BTreeMap<String, u64>>>);
 
 impl Counters for MemoryCounters {
-    async fn add(&self, name: &str, n: u64) -> Result<u64, StoreError> {
+    async fn increment(&self, key: &str, n: u64) -> Result<u64, StoreError> {
         let mut counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let sum = counters.entry(name.to_owned()).or_default();
+        let sum = counters.entry(key.to_owned()).or_default();
         *sum += n;
         Ok(*sum)
     }
 
-    async fn names(&self) -> Result<Vec<String>, StoreError> {
+    async fn keys(&self) -> Result<Vec<String>, StoreError> {
         let counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(counters.keys().cloned().collect())
     }

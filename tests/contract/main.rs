@@ -9,8 +9,8 @@ use std::{cell::Cell, time::Duration};
 
 use chrono::NaiveDate;
 use hello::{
+    api::{READINESS_TIMEOUT, respond},
     host::{Session, memory::MemoryHost},
-    http::{READY_WITHIN, respond},
     store::{StoreError, memory::MemoryStore},
 };
 use http::{Method, Request};
@@ -140,7 +140,7 @@ fn too_slow() -> Result<(), Failed> {
     let host = MemoryHost::default();
     let time = Cell::new(Duration::ZERO);
     let clock = || {
-        time.set(time.get() + READY_WITHIN + Duration::from_nanos(1));
+        time.set(time.get() + READINESS_TIMEOUT + Duration::from_nanos(1));
         time.get()
     };
     let request = Request::get("/readyz").body(&b""[..])?;

@@ -8,11 +8,16 @@ use std::{
 
 use chrono::NaiveDate;
 use hello::{
-    docs::OPENAPI,
+    api::{
+        Outcome,
+        body::{MAX_BODY, ReadError, RequestBody},
+        docs::OPENAPI,
+        respond,
+    },
     host::{Host, Session, memory::MemoryHost},
-    http::{Answer, METHOD_NAMES, ReadError, RequestBody, Route, respond},
     metrics::memory::MemoryCounters,
-    store::{Binding, StoreError, memory::MemoryStore},
+    route::{METHOD_NAMES, Route},
+    store::{StoreError, binding::Binding, memory::MemoryStore},
 };
 use http::{Method, Request};
 use libtest_mimic::Trial;
@@ -84,7 +89,7 @@ fn every_header_and_type_and_detail_is_documented() {
             Value::Object(headers) => headers.keys().cloned().collect(),
             _ => BTreeSet::new(),
         };
-        // `src/wasi.rs` adds it to every answer, so no response here has it.
+        // `src/wasi/outgoing.rs` adds it to every answer, so no response here has it.
         assert!(documented.remove("x-request-id"), "{place}");
         documented.remove("content-type");
         let types: BTreeSet<&String> = match &response["content"] {
@@ -128,9 +133,9 @@ fn methods_and_limits_are_those_of_the_router() {
         assert_eq!(methods, allowed, "{}", route.template());
     }
     for path in document["paths"].as_object().expect("paths").keys() {
-        assert_eq!(Route::of(path).0.template(), path);
+        assert_eq!(Route::match_path(path).0.template(), path);
     }
-    let bytes = format!("at most {} bytes", hello::http::MAX_BODY);
+    let bytes = format!("at most {} bytes", MAX_BODY);
     let put = &document["paths"]["/hello/{username}"]["put"];
     let description = put["requestBody"]["description"].as_str().expect("words");
     assert!(description.contains(&bytes), "{description}");
@@ -167,7 +172,7 @@ fn resolve<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
 /// All that the router answers to the scenario table, and to what only a fault brings about.
 fn seen() -> Seen {
     let today: NaiveDate = "2026-11-22".parse().expect("a date");
-    let ask = |host: &dyn Fn(Request<Body>) -> Answer, seen: &mut Seen, request: Request<Body>| {
+    let ask = |host: &dyn Fn(Request<Body>) -> Outcome, seen: &mut Seen, request: Request<Body>| {
         let method = request.method().to_string();
         let answer = host(request);
         // What no operation is for is 405, which OpenAPI has no place for.
@@ -222,7 +227,7 @@ fn seen() -> Seen {
             .body(Body(body))
             .expect("a request")
     };
-    for error in [ReadError::Timeout, ReadError::Broken] {
+    for error in [ReadError::Timeout, ReadError::Truncated] {
         ask(&|request| over(&host, request), &mut seen, put(Err(error)));
     }
     for outage in [

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use chrono::{Datelike, Days, NaiveDate};
-use hello::docs;
+use hello::api::docs;
 use serde_json::{Value, json};
 
 use super::rule;

@@ -23,21 +23,21 @@ pub fn open() -> Result<OpenCounters, StoreError> {
 }
 
 impl Counters for OpenCounters {
-    async fn add(&self, name: &str, n: u64) -> Result<u64, StoreError> {
+    async fn increment(&self, key: &str, n: u64) -> Result<u64, StoreError> {
         let n = i64::try_from(n).unwrap_or(i64::MAX);
-        let sum = increment(&self.0, name, n).map_err(unavailable)?;
+        let sum = increment(&self.0, key, n).map_err(unavailable)?;
         u64::try_from(sum).map_err(|_| StoreError::Corrupt)
     }
 
-    async fn names(&self) -> Result<Vec<String>, StoreError> {
-        let mut names = Vec::new();
+    async fn keys(&self) -> Result<Vec<String>, StoreError> {
+        let mut keys = Vec::new();
         let mut cursor = None;
         loop {
             let page = self.0.list_keys(cursor.as_deref()).map_err(unavailable)?;
-            names.extend(page.keys);
+            keys.extend(page.keys);
             cursor = page.cursor;
             if cursor.is_none() {
-                return Ok(names);
+                return Ok(keys);
             }
         }
     }

@@ -14,7 +14,10 @@ mod postgres;
 
 use hello::{
     host::Host,
-    store::{Binding, Store, StoreError},
+    store::{
+        StoreError,
+        binding::{Binding, Store},
+    },
 };
 use wasip2::{
     exports::http::incoming_handler::Guest,

@@ -1,42 +1,44 @@
-//! Routes: from a request to an answer. The only module that knows a status code.
+//! The HTTP API: from a request to a response. The only module that knows a status code.
 //!
-//! A request is refused as early as it can be: path, then method, then the headers, and only
-//! then is a body read. No answer echoes its input, and none tells why a store failed; that
-//! is for the operator, and travels beside the response as a [`Failure`].
+//! A request is refused as early as possible: path, then method, then headers, and only then is a
+//! body read. No response echoes its input or contains the cause of a store's failure; that is
+//! for the operator, and is returned beside the response as a [`Failure`].
 
-mod body;
+pub mod body;
+pub mod docs;
 mod problem;
-mod route;
+pub mod response;
 
 use std::{borrow::Cow, time::Duration};
 
 use chrono::NaiveDate;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header,
+    request::Parts,
+};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
-pub use body::{ReadError, RequestBody};
+use body::{MAX_BODY, RequestBody};
 use problem::Problem;
-pub use route::{METHOD_NAMES, OTHER, Route, method_name};
+use response::{Body, empty, json, typed};
 
 use crate::{
     birthday::DateOfBirth,
-    correlation::{TRACEPARENT, X_REQUEST_ID},
-    docs,
     greeting::greeting,
     host::{Host, Session},
-    metrics,
-    store::{Binding, Operation, StoreError, UserStore},
+    metrics::{self, exposition},
+    request_id::X_REQUEST_ID,
+    route::Route,
+    store::{Failure, Operation, StoreError, UserStore, binding::Binding},
+    trace_context::TRACEPARENT,
     username::Username,
 };
 
-/// The longest request body that is read, in bytes.
-pub const MAX_BODY: usize = 4096;
+/// How long the store may take to respond to `/readyz`.
+pub const READINESS_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a store may take to answer `/readyz`.
-pub const READY_WITHIN: Duration = Duration::from_secs(2);
-
-/// The request headers that the service looks at: a host may keep the others to itself.
+/// The request headers that the service reads; a host need not pass on any other.
 pub const READ_HEADERS: [HeaderName; 6] = [
     header::CONTENT_TYPE,
     header::CONTENT_ENCODING,
@@ -46,79 +48,96 @@ pub const READ_HEADERS: [HeaderName; 6] = [
     TRACEPARENT,
 ];
 
-/// A response body: whole.
-pub type Body = Cow<'static, [u8]>;
-
-/// A response, and what the log and the metrics have to know of it.
+/// A response, and what the log and the metrics need to know of it.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Outcome {
     /// What the client gets.
     pub response: Response<Body>,
-    /// By which route.
+    /// The route of the request.
     pub route: Route,
-    /// Why it is a 503.
+    /// The cause of a 503.
     pub failure: Option<Box<Failure>>,
 }
 
-/// A call of a store that failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// What logs and metrics call the store.
-    pub store: &'static str,
-    /// What was asked of it.
-    pub operation: Operation,
-    /// What it said.
-    pub error: StoreError,
-}
-
-/// Answers `request` on the UTC date `today`; `clock` tells the time since some moment.
+/// Responds to `request` on the UTC date `today`; `clock` is monotonic, from an arbitrary moment.
 ///
-/// The answer to HEAD carries the body that GET would have, so that the server can state its
-/// length; the server leaves the body out (RFC 9110, section 9.3.2).
+/// The response to HEAD carries the body that GET would have, so that the server can state its
+/// length; the server omits the body (RFC 9110, section 9.3.2).
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use hello::{
+///     api::respond,
+///     host::{Session, memory::MemoryHost},
+/// };
+/// use http::Request;
+/// use pollster::block_on;
+///
+/// let host = MemoryHost::default();
+/// let today = "2026-11-22".parse().expect("a date");
+/// let send = |method: &str, body: &'static str| {
+///     let request = Request::builder()
+///         .method(method)
+///         .uri("/hello/Ada")
+///         .header("content-type", "application/json")
+///         .body(body.as_bytes())
+///         .expect("a request");
+///     block_on(respond(request, &Session::new(&host), today, || {
+///         Duration::ZERO
+///     }))
+///     .response
+/// };
+/// assert_eq!(send("PUT", r#"{"dateOfBirth":"1990-11-23"}"#).status(), 204);
+/// assert_eq!(
+///     send("GET", "").body().as_ref(),
+///     br#"{"message":"Hello, Ada! Your birthday is in 1 day(s)"}"#
+/// );
+/// ```
 pub async fn respond<B: RequestBody, H: Host>(
     request: Request<B>,
     session: &Session<'_, H>,
     today: NaiveDate,
     clock: impl Fn() -> Duration,
-) -> Answer {
-    let path = request.uri().path().to_owned();
-    let (route, segment) = Route::of(&path);
-    let mut answer = match request.method() {
-        &Method::OPTIONS if !matches!(route, Route::Hello | Route::Unknown) => Ok(options(route)),
+) -> Outcome {
+    let (head, body) = request.into_parts();
+    let (route, parameter) = Route::match_path(head.uri.path());
+    let mut result = match head.method {
+        Method::OPTIONS if !matches!(route, Route::Hello | Route::Unknown) => Ok(options(route)),
         _ => match route {
-            Route::Hello => hello(segment, request, session, today).await,
+            Route::Hello => hello(parameter, &head, body, session, today).await,
             Route::Unknown => Err(Problem::not_found("there is nothing at this path")),
-            _ if request.method() != Method::GET && request.method() != Method::HEAD => {
+            _ if !matches!(head.method, Method::GET | Method::HEAD) => {
                 Err(Problem::method_not_allowed(route.allow()))
             }
-            Route::Metrics => expose(session).await,
-            Route::Docs => Ok(page()),
-            Route::DocsAsset => asset(segment, request.headers()),
+            Route::Metrics => metrics(session).await,
+            Route::Docs => Ok(docs_page()),
+            Route::DocsAsset => asset(parameter, &head.headers),
             Route::OpenApi => Ok(openapi()),
             Route::Livez => Ok(json(&Health { status: "alive" })),
             Route::Readyz => ready(session, clock).await,
         },
     };
-    let failure = answer.as_mut().err().and_then(Problem::take_failure);
-    Answer {
-        response: finish(answer.unwrap_or_else(Problem::into_response)),
+    let failure = result.as_mut().err().and_then(Problem::take_failure);
+    Outcome {
+        response: finish(result.unwrap_or_else(Problem::into_response)),
         route,
         failure,
     }
 }
 
-/// The answer to a request that a host could not even express.
+/// The response to a request that is not valid HTTP.
 #[must_use]
-pub fn malformed() -> Answer {
+pub fn malformed() -> Outcome {
     let problem = Problem::bad_request("the request is not well-formed HTTP");
-    Answer {
+    Outcome {
         response: finish(problem.into_response()),
         route: Route::Unknown,
         failure: None,
     }
 }
 
-/// Adds what every answer has.
+/// Adds the headers of every response.
 fn finish(mut response: Response<Body>) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(
@@ -140,72 +159,73 @@ fn options(route: Route) -> Response<Body> {
 }
 
 async fn hello<B: RequestBody, H: Host>(
-    segment: &str,
-    request: Request<B>,
+    username: &str,
+    head: &Parts,
+    body: B,
     session: &Session<'_, H>,
     today: NaiveDate,
 ) -> Result<Response<Body>, Problem> {
-    match *request.method() {
-        Method::GET | Method::HEAD => greet(segment, session, today).await,
-        Method::PUT => save(segment, request, session, today).await,
-        Method::OPTIONS => username(segment).map(|_| options(Route::Hello)),
+    let username = || parse_username(username);
+    match head.method {
+        Method::GET | Method::HEAD => greet(&username()?, session, today).await,
+        Method::PUT => save(&username()?, &head.headers, body, session, today).await,
+        Method::OPTIONS => username().map(|_| options(Route::Hello)),
         _ => Err(Problem::method_not_allowed(Route::Hello.allow())),
     }
 }
 
 async fn greet<H: Host>(
-    segment: &str,
+    username: &Username,
     session: &Session<'_, H>,
     today: NaiveDate,
 ) -> Result<Response<Body>, Problem> {
-    let username = username(segment)?;
     let born = session
-        .birthday_of(&username)
+        .birthday_of(username)
         .await
         .map_err(|error| failed(session, Operation::Read, error))?
         .ok_or_else(|| Problem::not_found("there is no user of this name"))?;
     Ok(json(&Greeting {
-        message: greeting(&username, born.days_until(today)),
+        message: greeting(username, born.days_until(today)),
     }))
 }
 
 async fn save<B: RequestBody, H: Host>(
-    segment: &str,
-    request: Request<B>,
+    username: &Username,
+    headers: &HeaderMap,
+    body: B,
     session: &Session<'_, H>,
     today: NaiveDate,
 ) -> Result<Response<Body>, Problem> {
-    let username = username(segment)?;
-    body::check_headers(request.headers())?;
-    let bytes = request.into_body().read(MAX_BODY).await?;
+    body::check_headers(headers)?;
+    let bytes = body.read(MAX_BODY).await?;
     let text = body::date_of_birth(&bytes)?;
     let born = DateOfBirth::parse(text.as_bytes())
         .and_then(|born| born.before(today))
         .map_err(|error| Problem::bad_request(error.to_string()))?;
     session
-        .save(&username, born)
+        .save(username, born)
         .await
         .map_err(|error| failed(session, Operation::Write, error))?;
     Ok(empty(StatusCode::NO_CONTENT))
 }
 
-/// A guest cannot end a call of its host; it can refuse to call a store ready that was slow.
+/// A guest cannot cancel a call to its host, but it can report a slow store as not ready.
 async fn ready<H: Host>(
     session: &Session<'_, H>,
     clock: impl Fn() -> Duration,
 ) -> Result<Response<Body>, Problem> {
-    let asked = clock();
-    let answer = session.ping().await.and_then(|()| {
-        if clock().saturating_sub(asked) > READY_WITHIN {
-            let seconds = READY_WITHIN.as_secs();
-            let why = format!("it took more than {seconds} s to answer");
+    let started = clock();
+    let pinged = session.ping().await.and_then(|()| {
+        if clock().saturating_sub(started) > READINESS_TIMEOUT {
+            let seconds = READINESS_TIMEOUT.as_secs();
+            let why = format!("timed out after {seconds} s");
             return Err(StoreError::Unavailable(why));
         }
         Ok(())
     });
-    answer.map_err(|error| {
+    pinged.map_err(|error| {
         let dependency = session.binding().map_or("configuration", Binding::name);
-        failed(session, Operation::Ping, error).naming(dependency)
+        failed(session, Operation::Ping, error).with_dependency(dependency)
     })?;
     Ok(json(&Health { status: "ready" }))
 }
@@ -218,26 +238,26 @@ fn failed<H: Host>(session: &Session<'_, H>, operation: Operation, error: StoreE
     })
 }
 
-async fn expose<H: Host>(session: &Session<'_, H>) -> Result<Response<Body>, Problem> {
-    let build = metrics::Build {
+async fn metrics<H: Host>(session: &Session<'_, H>) -> Result<Response<Body>, Problem> {
+    let build = exposition::Build {
         host: H::NAME,
         store: session.store_name(),
     };
-    let exposition = match session.counters() {
-        Ok(counters) => metrics::expose(counters.as_ref(), build).await,
+    let text = match session.counters() {
+        Ok(counters) => exposition::encode(counters.as_ref(), build).await,
         Err(error) => Err(error),
     };
-    let text = exposition.map_err(|error| {
+    let text = text.map_err(|error| {
         Problem::failure(Failure {
             store: metrics::STORE,
             operation: Operation::Read,
             error,
         })
     })?;
-    Ok(typed(metrics::CONTENT_TYPE, text.into_bytes()))
+    Ok(typed(exposition::CONTENT_TYPE, text.into_bytes()))
 }
 
-fn page() -> Response<Body> {
+fn docs_page() -> Response<Body> {
     let mut response = typed("text/html; charset=utf-8", docs::PAGE.as_bytes());
     let headers = response.headers_mut();
     headers.insert(
@@ -259,7 +279,7 @@ fn openapi() -> Response<Body> {
 fn asset(name: &str, headers: &HeaderMap) -> Result<Response<Body>, Problem> {
     let asset =
         docs::asset(name).ok_or_else(|| Problem::not_found("there is no file of this name"))?;
-    if !takes_gzip(headers) {
+    if !accepts_gzip(headers) {
         return Err(Problem::not_acceptable("this file is there as gzip alone"));
     }
     let mut response = typed(asset.content_type, asset.gzip());
@@ -274,9 +294,9 @@ fn asset(name: &str, headers: &HeaderMap) -> Result<Response<Body>, Problem> {
     Ok(response)
 }
 
-/// Whether `accept-encoding` lets gzip through; without the header anything goes (RFC 9110,
+/// Whether `accept-encoding` allows gzip; without the header any coding is acceptable (RFC 9110,
 /// section 12.5.3).
-fn takes_gzip(headers: &HeaderMap) -> bool {
+fn accepts_gzip(headers: &HeaderMap) -> bool {
     if !headers.contains_key(header::ACCEPT_ENCODING) {
         return true;
     }
@@ -295,7 +315,7 @@ fn takes_gzip(headers: &HeaderMap) -> bool {
     weight.is_some_and(|weight| weight.contains(|digit| ('1'..='9').contains(&digit)))
 }
 
-fn username(segment: &str) -> Result<Username, Problem> {
+fn parse_username(segment: &str) -> Result<Username, Problem> {
     let bytes: Cow<[u8]> = percent_decode_str(segment).into();
     Username::parse(&bytes).map_err(|error| Problem::bad_request(error.to_string()))
 }
@@ -308,27 +328,4 @@ struct Greeting {
 #[derive(Serialize)]
 struct Health {
     status: &'static str,
-}
-
-fn empty(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Body::default());
-    *response.status_mut() = status;
-    response
-}
-
-fn json(content: &impl Serialize) -> Response<Body> {
-    typed("application/json", to_json(content))
-}
-
-fn to_json(content: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(content)
-        .unwrap_or_else(|_| unreachable!("a struct of strings and numbers is JSON"))
-}
-
-fn typed(content_type: &'static str, content: impl Into<Body>) -> Response<Body> {
-    let mut response = Response::new(content.into());
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    response
 }

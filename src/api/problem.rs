@@ -1,14 +1,14 @@
-//! Problem documents (RFC 9457): what a client is told when it does not get what it asked for.
+//! Problem details (RFC 9457): the responses to requests that fail.
 
 use std::borrow::Cow;
 
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
-use super::{Body, Failure, ReadError, to_json, typed};
-use crate::store::StoreError;
+use super::response::{Body, to_json, typed};
+use crate::store::{Failure, StoreError};
 
-/// A refusal. `detail` is a fixed sentence: it never holds input, nor the reason of a failure.
+/// A problem. `detail` is a fixed text: it never contains input, nor the cause of a failure.
 #[derive(Debug)]
 pub(super) struct Problem {
     status: StatusCode,
@@ -18,8 +18,8 @@ pub(super) struct Problem {
     dependency: Option<&'static str>,
 }
 
-/// The members of RFC 9457, section 3.1, and one of our own. The type is always `about:blank`:
-/// the status says it.
+/// The members of RFC 9457, section 3.1, and one extension member. The type is always
+/// `about:blank`: the problem has no meaning beyond its status code.
 #[derive(Serialize)]
 struct Document<'a> {
     r#type: &'static str,
@@ -31,7 +31,7 @@ struct Document<'a> {
 }
 
 impl Problem {
-    fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub(super) fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             status,
             detail: detail.into(),
@@ -61,7 +61,7 @@ impl Problem {
 
     pub(super) fn unsupported_media_type(detail: &'static str) -> Self {
         Self {
-            // RFC 9110, section 15.5.16: say what would have been taken.
+            // RFC 9110, section 15.5.16: name the types that are supported.
             header: Some((header::ACCEPT, "application/json")),
             ..Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
         }
@@ -83,8 +83,8 @@ impl Problem {
         }
     }
 
-    /// Says which dependency it is that is not ready.
-    pub(super) fn naming(self, dependency: &'static str) -> Self {
+    /// Names the dependency that is not ready.
+    pub(super) fn with_dependency(self, dependency: &'static str) -> Self {
         Self {
             dependency: Some(dependency),
             ..self
@@ -113,21 +113,5 @@ impl Problem {
                 .insert(name, HeaderValue::from_static(value));
         }
         response
-    }
-}
-
-impl From<ReadError> for Problem {
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::TooLarge => Self::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "the body must have 4096 bytes at most",
-            ),
-            ReadError::Timeout => Self::new(
-                StatusCode::REQUEST_TIMEOUT,
-                "the body did not arrive within 5 seconds",
-            ),
-            ReadError::Broken => Self::bad_request("the body did not arrive whole"),
-        }
     }
 }

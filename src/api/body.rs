@@ -1,12 +1,15 @@
-//! What a PUT carries: headers that allow it, a bounded read, and one strict JSON object.
+//! The request body of a PUT: a check of its headers, a bounded read, and a strict JSON object.
 
 use std::{collections::BTreeSet, fmt};
 
-use http::{HeaderMap, header};
+use http::{HeaderMap, StatusCode, header};
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::{MAX_BODY, problem::Problem};
+use super::problem::Problem;
+
+/// The longest request body that is accepted, in bytes.
+pub const MAX_BODY: usize = 4096;
 
 /// A request body that has not been read yet.
 #[allow(
@@ -16,7 +19,11 @@ use super::{MAX_BODY, problem::Problem};
 pub trait RequestBody {
     /// Reads the body to its end.
     ///
-    /// An implementation stops reading once more than `limit` bytes have come.
+    /// An implementation stops reading as soon as it has more than `limit` bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`]; [`ReadError::TooLarge`] above `limit` bytes.
     async fn read(self, limit: usize) -> Result<Vec<u8>, ReadError>;
 }
 
@@ -27,11 +34,27 @@ pub enum ReadError {
     TooLarge,
     /// It did not arrive in time.
     Timeout,
-    /// It ended before its end.
-    Broken,
+    /// The connection was lost before its end.
+    Truncated,
 }
 
-/// A body that is there already.
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::TooLarge => Self::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the body must have 4096 bytes at most",
+            ),
+            ReadError::Timeout => Self::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "the body did not arrive within 5 seconds",
+            ),
+            ReadError::Truncated => Self::bad_request("the body did not arrive whole"),
+        }
+    }
+}
+
+/// A body in memory.
 impl RequestBody for &[u8] {
     async fn read(self, limit: usize) -> Result<Vec<u8>, ReadError> {
         if self.len() > limit {
@@ -41,7 +64,7 @@ impl RequestBody for &[u8] {
     }
 }
 
-/// Refuses by its headers a body that is not worth reading.
+/// Refuses a body by its headers, before it is read.
 pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
     let is_json = types.next().is_some_and(|value| {
@@ -67,54 +90,52 @@ pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.parse::<u64>().ok());
     if declared.is_some_and(|length| length > MAX_BODY as u64) {
-        return Err(super::ReadError::TooLarge.into());
+        return Err(ReadError::TooLarge.into());
     }
     Ok(())
 }
 
-/// The text of `dateOfBirth` in `bytes`, which must be one JSON object without a repeated
-/// member. Other members are ignored.
+/// The value of `dateOfBirth` in `bytes`, which must be a single JSON object without duplicate
+/// members. Other members are ignored.
 pub(super) fn date_of_birth(bytes: &[u8]) -> Result<String, Problem> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    // By hand, not derived: a derived struct takes an array as well, and a repeated unknown key.
-    let outcome = json
+    // By hand: a derived struct accepts an array as well, and a duplicate unknown member.
+    let member = json
         .deserialize_map(ObjectVisitor)
-        .and_then(|outcome| json.end().map(|()| outcome))
+        .and_then(|member| json.end().map(|()| member))
         .map_err(|_| Problem::bad_request("the body must be one JSON object"))?;
-    outcome.map_err(Problem::bad_request)
+    member.map_err(Problem::bad_request)
 }
-
-/// The text of `dateOfBirth`, or the sentence that says what is wrong with the object.
-type Outcome = Result<String, &'static str>;
 
 struct ObjectVisitor;
 
 impl<'de> Visitor<'de> for ObjectVisitor {
-    type Value = Outcome;
+    /// The value of `dateOfBirth`, or a problem's detail: a valid JSON object may still be wrong.
+    type Value = Result<String, &'static str>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut outcome: Outcome = Err("dateOfBirth is missing");
-        let mut repeated = false;
+        let mut member = Err("dateOfBirth is missing");
+        let mut duplicate = false;
         let mut seen = BTreeSet::new();
         while let Some(key) = map.next_key::<String>()? {
             if key == "dateOfBirth" {
-                outcome = match map.next_value()? {
+                member = match map.next_value()? {
                     Value::String(text) => Ok(text),
                     _ => Err("dateOfBirth must be a string"),
                 };
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
-            repeated |= !seen.insert(key);
+            duplicate |= !seen.insert(key);
         }
-        Ok(if repeated {
+        Ok(if duplicate {
             Err("the body repeats a member")
         } else {
-            outcome
+            member
         })
     }
 }
@@ -124,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_the_member_whatever_stands_around_it() {
+    fn finds_the_member_among_others() {
         for body in [
             r#"{"dateOfBirth":"1990-06-20"}"#,
             " {\n\t\"dateOfBirth\" : \"1990-06-20\" }\r\n",
