@@ -1,11 +1,12 @@
 //! The HTTP API: from a request to a response. The only module that knows a status code.
 //!
-//! A request is refused as early as possible: path, then method, then headers, and only then is a
-//! body read. No response echoes its input or contains the cause of a store's failure; that is
+//! A request is refused as early as possible: by its path, its method, its headers, its
+//! preconditions, and only then is a body read. No response echoes its input or contains the cause of a store's failure; that is
 //! for the operator, and is returned beside the response as a [`Failure`].
 
 pub mod body;
 pub mod docs;
+mod preconditions;
 mod problem;
 pub mod response;
 
@@ -39,10 +40,13 @@ use crate::{
 pub const READINESS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The request headers that the service reads; a host need not pass on any other.
-pub const READ_HEADERS: [HeaderName; 6] = [
+pub const READ_HEADERS: [HeaderName; 9] = [
     header::CONTENT_TYPE,
     header::CONTENT_ENCODING,
     header::CONTENT_LENGTH,
+    header::CONTENT_RANGE,
+    header::IF_MATCH,
+    header::IF_NONE_MATCH,
     header::ACCEPT_ENCODING,
     X_REQUEST_ID,
     TRACEPARENT,
@@ -118,6 +122,12 @@ pub async fn respond<B: RequestBody, H: Host>(
             Route::Readyz => ready(session, clock).await,
         },
     };
+    if result.is_ok()
+        && matches!(head.method, Method::GET | Method::HEAD)
+        && let Err(problem) = preconditions::evaluate(&head.headers)
+    {
+        result = Err(problem);
+    }
     let failure = result.as_mut().err().and_then(Problem::take_failure);
     Outcome {
         response: finish(result.unwrap_or_else(Problem::into_response)),
@@ -196,7 +206,8 @@ async fn save<B: RequestBody, H: Host>(
     session: &Session<'_, H>,
     today: NaiveDate,
 ) -> Result<Response<Body>, Problem> {
-    body::check_headers(headers)?;
+    let body = body::accept(headers, body).await?;
+    preconditions::evaluate(headers)?;
     let bytes = body.read(MAX_BODY).await?;
     let text = body::date_of_birth(&bytes)?;
     let born = DateOfBirth::parse(text.as_bytes())

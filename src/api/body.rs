@@ -11,6 +11,9 @@ use super::problem::Problem;
 /// The longest request body that is accepted, in bytes.
 pub const MAX_BODY: usize = 4096;
 
+/// The detail of the problem of a PUT without a body.
+const EMPTY: &str = "request body is required";
+
 /// A request body that has not been read yet.
 #[allow(
     async_fn_in_trait,
@@ -64,10 +67,50 @@ impl RequestBody for &[u8] {
     }
 }
 
-/// Refuses a body by its headers, before it is read.
-pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
+/// Checks by `headers`, before anything is read, whether `body` is acceptable, and gives it back.
+///
+/// Without a `content-type`, a body is JSON (RFC 9110, section 8.3, leaves that to the recipient).
+pub(super) async fn accept<B: RequestBody>(headers: &HeaderMap, body: B) -> Result<B, Problem> {
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.parse::<u64>().ok());
+    if length == Some(0) {
+        return Err(Problem::bad_request(EMPTY));
+    }
+    if headers.contains_key(header::CONTENT_RANGE) {
+        // RFC 9110, section 14.5.
+        return Err(Problem::bad_request(
+            "partial PUT is not supported: send no content-range",
+        ));
+    }
+    let unsupported = if !is_json(headers) {
+        Some(Problem::unsupported_media_type())
+    } else if headers.contains_key(header::CONTENT_ENCODING) {
+        Some(Problem::unsupported_content_coding())
+    } else {
+        None
+    };
+    if let Some(unsupported) = unsupported {
+        if length.is_some() {
+            return Err(unsupported);
+        }
+        // An empty body is of no type. One byte tells, where no length is declared.
+        return Err(match body.read(0).await {
+            Ok(_) => Problem::bad_request(EMPTY),
+            Err(ReadError::TooLarge) => unsupported,
+            Err(error) => error.into(),
+        });
+    }
+    if length.is_some_and(|length| length > MAX_BODY as u64) {
+        return Err(ReadError::TooLarge.into());
+    }
+    Ok(body)
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
     let mut types = headers.get_all(header::CONTENT_TYPE).iter();
-    let is_json = types.next().is_some_and(|value| {
+    let first_is_json = types.next().is_none_or(|value| {
         let essence = value.as_bytes().split(|byte| *byte == b';').next();
         essence.is_some_and(|essence| {
             essence
@@ -75,29 +118,15 @@ pub(super) fn check_headers(headers: &HeaderMap) -> Result<(), Problem> {
                 .eq_ignore_ascii_case(b"application/json")
         })
     });
-    if !is_json || types.next().is_some() {
-        return Err(Problem::unsupported_media_type(
-            "the body must be application/json",
-        ));
-    }
-    if headers.contains_key(header::CONTENT_ENCODING) {
-        return Err(Problem::unsupported_media_type(
-            "the body must not be compressed",
-        ));
-    }
-    let declared = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.parse::<u64>().ok());
-    if declared.is_some_and(|length| length > MAX_BODY as u64) {
-        return Err(ReadError::TooLarge.into());
-    }
-    Ok(())
+    first_is_json && types.next().is_none()
 }
 
 /// The value of `dateOfBirth` in `bytes`, which must be a single JSON object without duplicate
 /// members. Other members are ignored.
 pub(super) fn date_of_birth(bytes: &[u8]) -> Result<String, Problem> {
+    if bytes.is_empty() {
+        return Err(Problem::bad_request(EMPTY));
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     // By hand: a derived struct accepts an array as well, and a duplicate unknown member.
     let member = json
@@ -142,7 +171,50 @@ impl<'de> Visitor<'de> for ObjectVisitor {
 
 #[cfg(test)]
 mod tests {
+    use http::{HeaderValue, Response};
+    use pollster::block_on;
+
     use super::*;
+
+    /// A body that fails when it is read.
+    struct Failing(ReadError);
+
+    impl RequestBody for Failing {
+        async fn read(self, _: usize) -> Result<Vec<u8>, ReadError> {
+            Err(self.0)
+        }
+    }
+
+    fn status<T>(result: Result<T, Problem>) -> u16 {
+        result
+            .map_or_else(Problem::into_response, |_| Response::default())
+            .status()
+            .as_u16()
+    }
+
+    #[test]
+    fn a_body_of_another_type_is_read_only_to_learn_whether_it_is_empty() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        for (body, expected) in [(&b""[..], 400), (b"x", 415), (&[b'x'; 5000], 415)] {
+            assert_eq!(status(block_on(accept(&headers, body))), expected);
+        }
+        for (error, expected) in [
+            (ReadError::TooLarge, 415),
+            (ReadError::Timeout, 408),
+            (ReadError::Truncated, 400),
+        ] {
+            assert_eq!(status(block_on(accept(&headers, Failing(error)))), expected);
+        }
+        headers.insert(
+            header::CONTENT_LENGTH,
+            HeaderValue::from_static("10000000000"),
+        );
+        assert_eq!(
+            status(block_on(accept(&headers, Failing(ReadError::Timeout)))),
+            415
+        );
+    }
 
     #[test]
     fn finds_the_member_among_others() {

@@ -59,11 +59,29 @@ impl Problem {
         }
     }
 
-    pub(super) fn unsupported_media_type(detail: &'static str) -> Self {
+    pub(super) fn precondition_failed(detail: &'static str) -> Self {
+        Self::new(StatusCode::PRECONDITION_FAILED, detail)
+    }
+
+    pub(super) fn unsupported_media_type() -> Self {
         Self {
-            // RFC 9110, section 15.5.16: name the types that are supported.
+            // RFC 9110, section 15.5.16.
             header: Some((header::ACCEPT, "application/json")),
-            ..Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
+            ..Self::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "send content-type: application/json",
+            )
+        }
+    }
+
+    pub(super) fn unsupported_content_coding() -> Self {
+        Self {
+            // RFC 9110, section 12.5.3: `identity` stands for no coding.
+            header: Some((header::ACCEPT_ENCODING, "identity")),
+            ..Self::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "send no content-encoding",
+            )
         }
     }
 
@@ -100,7 +118,7 @@ impl Problem {
             "application/problem+json",
             to_json(&Document {
                 r#type: "about:blank",
-                title: self.status.canonical_reason().unwrap_or_default(),
+                title: title(self.status),
                 status: self.status.as_u16(),
                 detail: &self.detail,
                 dependency: self.dependency,
@@ -113,5 +131,13 @@ impl Problem {
                 .insert(name, HeaderValue::from_static(value));
         }
         response
+    }
+}
+
+fn title(status: StatusCode) -> &'static str {
+    match status {
+        // RFC 9110 renamed it; the crate has the name of RFC 7231.
+        StatusCode::PAYLOAD_TOO_LARGE => "Content Too Large",
+        _ => status.canonical_reason().unwrap_or_default(),
     }
 }

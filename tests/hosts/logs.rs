@@ -117,8 +117,10 @@ fn one_line_each(column: Column) -> Result<(), Failed> {
 
 /// How many requests were answered until now: the one or more that found the host ready.
 fn lines_so_far(folder: &Path) -> Result<usize, Failed> {
-    let count =
-        || fs::read_to_string(folder.join("log")).map(|log| log.matches("\"request completed\"").count());
+    let count = || {
+        fs::read_to_string(folder.join("log"))
+            .map(|log| log.matches("\"request completed\"").count())
+    };
     within(Duration::from_secs(10), || {
         count().is_ok_and(|count| count > 0)
     });

@@ -44,7 +44,7 @@ pub enum Expected {
         detail: &'static str,
         dependency: &'static str,
     },
-    /// A document with these headers that has this in it.
+    /// A document with these headers that contains this.
     Document {
         headers: Vec<(&'static str, &'static str)>,
         part: Cow<'static, [u8]>,
@@ -89,7 +89,8 @@ impl Step {
             for (name, value) in headers {
                 expect(name, header(name)?, Some(value))?;
             }
-            let is_there = answer.body.windows(part.len()).any(|found| *part == found);
+            let is_there =
+                part.is_empty() || answer.body.windows(part.len()).any(|found| *part == found);
             return match (self.method, is_there) {
                 ("HEAD", _) if answer.body.is_empty() => Ok(()),
                 ("GET", true) => Ok(()),
@@ -167,7 +168,8 @@ fn title(status: u16) -> &'static str {
         404 => "Not Found",
         405 => "Method Not Allowed",
         406 => "Not Acceptable",
-        413 => "Payload Too Large",
+        412 => "Precondition Failed",
+        413 => "Content Too Large",
         415 => "Unsupported Media Type",
         503 => "Service Unavailable",
         other => panic!("the contract has no problem of status {other}"),
@@ -191,9 +193,13 @@ const FORMAT: &str = "dateOfBirth must be written YYYY-MM-DD";
 const NO_DAY: &str = "dateOfBirth must be a day of the calendar, from 0001-01-01 on";
 const NOT_PAST: &str = "dateOfBirth must be before today (UTC)";
 const TOO_LARGE: &str = "the body must have 4096 bytes at most";
-const NOT_JSON: &str = "the body must be application/json";
+const NOT_JSON: &str = "send content-type: application/json";
 const GZIP_ALONE: &str = "this file is there as gzip alone";
-const COMPRESSED: &str = "the body must not be compressed";
+const CODED: &str = "send no content-encoding";
+const EMPTY: &str = "request body is required";
+const PARTIAL: &str = "partial PUT is not supported: send no content-range";
+const NO_MATCH: &str = "if-match is false: no resource has an entity tag";
+const WILDCARD: &str = "conditional requests with * are not supported";
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
@@ -205,6 +211,7 @@ pub fn scenarios(today: NaiveDate) -> Vec<Scenario> {
         methods(),
         usernames(today),
         headers(),
+        preconditions(),
         bodies(),
         sizes(),
         operations(),
@@ -403,9 +410,13 @@ fn headers() -> Scenario {
         headers: headers.to_vec(),
         ..put("/hello/Media", BODY, status, expected)
     };
-    let refused = |detail| Expected::Problem {
-        detail,
+    let not_json = || Expected::Problem {
+        detail: NOT_JSON,
         header: Some(("accept", "application/json")),
+    };
+    let coded = || Expected::Problem {
+        detail: CODED,
+        header: Some(("accept-encoding", "identity")),
     };
     let mut steps = Vec::new();
     for refused_type in [
@@ -417,23 +428,29 @@ fn headers() -> Scenario {
         "json",
         "",
     ] {
-        steps.push(with(
-            &[("content-type", refused_type)],
-            415,
-            refused(NOT_JSON),
-        ));
+        let content_type = ("content-type", refused_type);
+        steps.push(with(&[content_type], 415, not_json()));
+        steps.push(Step {
+            body: Vec::new(),
+            ..with(&[content_type], 400, problem(EMPTY))
+        });
     }
-    steps.push(with(&[], 415, refused(NOT_JSON)));
-    steps.push(with(
-        &[JSON, ("content-type", "text/plain")],
-        415,
-        refused(NOT_JSON),
-    ));
-    steps.push(with(
-        &[JSON, ("content-encoding", "gzip")],
-        415,
-        refused(COMPRESSED),
-    ));
+    for content_type in ["text/plain", "application/json"] {
+        let two = [JSON, ("content-type", content_type)];
+        steps.push(with(&two, 415, not_json()));
+    }
+    for coding in ["gzip", "identity"] {
+        let coding = ("content-encoding", coding);
+        steps.push(with(&[JSON, coding], 415, coded()));
+        steps.push(with(&[coding], 415, coded()));
+        steps.push(Step {
+            body: Vec::new(),
+            ..with(&[coding], 400, problem(EMPTY))
+        });
+    }
+    let range = ("content-range", "bytes 0-27/28");
+    steps.push(with(&[JSON, range], 400, problem(PARTIAL)));
+    steps.push(with(&[range], 400, problem(PARTIAL)));
     steps.push(get("/hello/Media", 404, problem(NO_USER)));
     for json_type in [
         "application/json",
@@ -444,12 +461,115 @@ fn headers() -> Scenario {
     ] {
         steps.push(with(&[("content-type", json_type)], 204, nothing()));
     }
-    scenario("a PUT that is not JSON is 415", steps)
+    // RFC 9110, section 8.3: without it, the recipient may look at the content.
+    steps.push(with(&[], 204, nothing()));
+    scenario("a PUT is JSON, unless its headers say otherwise", steps)
+}
+
+fn preconditions() -> Scenario {
+    const BODY: &str = r#"{"dateOfBirth":"1990-06-20"}"#;
+    const USER: &str = "/hello/Conditional";
+    const TAG: (&str, &str) = ("if-match", "\"x\"");
+    let with = |headers: &[(&'static str, &'static str)], step: Step| Step {
+        headers: [&step.headers, headers].concat(),
+        ..step
+    };
+    let refused = || put(USER, BODY, 412, problem(NO_MATCH));
+    let unsupported = || put(USER, BODY, 400, problem(WILDCARD));
+    let mut steps = vec![
+        with(&[TAG], refused()),
+        with(&[("if-match", "W/\"x\", \"y\"")], refused()),
+        with(&[("if-match", "\"*\"")], refused()),
+        with(&[("if-match", "x")], refused()),
+        with(&[("if-match", "")], refused()),
+        with(&[TAG, ("if-none-match", "*")], refused()),
+        with(&[("if-match", "*")], unsupported()),
+        with(&[("if-none-match", "*")], unsupported()),
+        with(
+            &[("if-none-match", "\"x\""), ("if-none-match", " * ")],
+            unsupported(),
+        ),
+        // The content comes after them, and whatever refuses a request unread before them.
+        with(&[TAG], put(USER, "{", 412, problem(NO_MATCH))),
+        with(&[TAG], put("/hello/Ada1", BODY, 400, problem(LETTERS))),
+        with(
+            &[TAG, ("content-range", "bytes 0-27/28")],
+            put(USER, BODY, 400, problem(PARTIAL)),
+        ),
+        with(
+            &[TAG, ("content-encoding", "gzip")],
+            put(USER, BODY, 415, problem(CODED)),
+        ),
+        with(
+            &[TAG],
+            put(USER, &" ".repeat(4097), 413, problem(TOO_LARGE)),
+        ),
+        with(&[TAG], step("DELETE", USER, 405, problem(NO_METHOD))),
+        with(&[TAG], get(USER, 404, problem(NO_USER))),
+        with(&[TAG], head(USER, 404, problem(NO_USER))),
+        with(&[TAG], get("/nowhere", 404, problem(NO_PATH))),
+        with(&[("if-none-match", "*")], get(USER, 404, problem(NO_USER))),
+        // Nobody was saved until here.
+        with(
+            &[("if-none-match", "\"x\", W/\"y\"")],
+            put(USER, BODY, 204, nothing()),
+        ),
+        with(
+            &[("if-none-match", "\"*\"")],
+            put(USER, BODY, 204, nothing()),
+        ),
+        // There is no date that these could be compared with.
+        with(
+            &[
+                ("if-unmodified-since", "Thu, 01 Jan 1970 00:00:00 GMT"),
+                ("if-modified-since", "Fri, 31 Dec 9999 23:59:59 GMT"),
+            ],
+            put(USER, BODY, 204, nothing()),
+        ),
+        with(
+            &[TAG],
+            step(
+                "OPTIONS",
+                USER,
+                204,
+                Expected::Nothing {
+                    allow: Some(USER_METHODS),
+                },
+            ),
+        ),
+    ];
+    let asset = format!("/docs/{}", docs::ASSETS[0].name);
+    for path in [
+        USER,
+        "/metrics",
+        "/docs",
+        &asset,
+        "/openapi.json",
+        "/livez",
+        "/readyz",
+    ] {
+        for request in [get, head] {
+            steps.push(with(&[TAG], request(path, 412, problem(NO_MATCH))));
+            for name in ["if-match", "if-none-match"] {
+                steps.push(with(&[(name, "*")], request(path, 400, problem(WILDCARD))));
+            }
+            let found = Expected::Document {
+                headers: Vec::new(),
+                part: Cow::default(),
+            };
+            steps.push(with(
+                &[("if-none-match", "\"x\"")],
+                request(path, 200, found),
+            ));
+        }
+    }
+    scenario("preconditions are evaluated, or refused", steps)
 }
 
 fn bodies() -> Scenario {
     let mut steps: Vec<_> = [
-        ("", OBJECT),
+        ("", EMPTY),
+        (" ", OBJECT),
         ("{", OBJECT),
         ("null", OBJECT),
         ("[]", OBJECT),
