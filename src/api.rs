@@ -110,7 +110,7 @@ pub async fn respond<B: RequestBody, H: Host>(
         Method::OPTIONS if !matches!(route, Route::Hello | Route::Unknown) => Ok(options(route)),
         _ => match route {
             Route::Hello => hello(parameter, &head, body, session, today).await,
-            Route::Unknown => Err(Problem::not_found("there is nothing at this path")),
+            Route::Unknown => Err(Problem::not_found("no such route")),
             _ if !matches!(head.method, Method::GET | Method::HEAD) => {
                 Err(Problem::method_not_allowed(route.allow()))
             }
@@ -139,7 +139,7 @@ pub async fn respond<B: RequestBody, H: Host>(
 /// The response to a request that is not valid HTTP.
 #[must_use]
 pub fn malformed() -> Outcome {
-    let problem = Problem::bad_request("the request is not well-formed HTTP");
+    let problem = Problem::bad_request("malformed HTTP request");
     Outcome {
         response: finish(problem.into_response()),
         route: Route::Unknown,
@@ -193,7 +193,7 @@ async fn greet<H: Host>(
         .birthday_of(username)
         .await
         .map_err(|error| failed(session, Operation::Read, error))?
-        .ok_or_else(|| Problem::not_found("there is no user of this name"))?;
+        .ok_or_else(|| Problem::not_found("user not found"))?;
     Ok(json(&Greeting {
         message: greeting(username, born.days_until(today)),
     }))
@@ -288,10 +288,9 @@ fn openapi() -> Response<Body> {
 }
 
 fn asset(name: &str, headers: &HeaderMap) -> Result<Response<Body>, Problem> {
-    let asset =
-        docs::asset(name).ok_or_else(|| Problem::not_found("there is no file of this name"))?;
+    let asset = docs::asset(name).ok_or_else(|| Problem::not_found("file not found"))?;
     if !accepts_gzip(headers) {
-        return Err(Problem::not_acceptable("this file is there as gzip alone"));
+        return Err(Problem::not_acceptable("only available gzip-encoded"));
     }
     let mut response = typed(asset.content_type, asset.gzip());
     let headers = response.headers_mut();

@@ -46,13 +46,13 @@ impl From<ReadError> for Problem {
         match error {
             ReadError::TooLarge => Self::new(
                 StatusCode::PAYLOAD_TOO_LARGE,
-                "the body must have 4096 bytes at most",
+                "request body must not exceed 4096 bytes",
             ),
             ReadError::Timeout => Self::new(
                 StatusCode::REQUEST_TIMEOUT,
-                "the body did not arrive within 5 seconds",
+                "request body was not received within 5 seconds",
             ),
-            ReadError::Truncated => Self::bad_request("the body did not arrive whole"),
+            ReadError::Truncated => Self::bad_request("request body was truncated"),
         }
     }
 }
@@ -132,7 +132,7 @@ pub(super) fn date_of_birth(bytes: &[u8]) -> Result<String, Problem> {
     let member = json
         .deserialize_map(ObjectVisitor)
         .and_then(|member| json.end().map(|()| member))
-        .map_err(|_| Problem::bad_request("the body must be one JSON object"))?;
+        .map_err(|_| Problem::bad_request("request body must be a single JSON object"))?;
     member.map_err(Problem::bad_request)
 }
 
@@ -162,7 +162,7 @@ impl<'de> Visitor<'de> for ObjectVisitor {
             duplicate |= !seen.insert(key);
         }
         Ok(if duplicate {
-            Err("the body repeats a member")
+            Err("duplicate member in JSON object")
         } else {
             member
         })

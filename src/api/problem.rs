@@ -54,7 +54,7 @@ impl Problem {
             header: Some((header::ALLOW, allow)),
             ..Self::new(
                 StatusCode::METHOD_NOT_ALLOWED,
-                "this path does not take this method",
+                "method not allowed for this resource",
             )
         }
     }
@@ -92,7 +92,7 @@ impl Problem {
     pub(super) fn failure(failure: Failure) -> Self {
         let detail = match failure.error {
             StoreError::Misconfigured(_) => "the store is misconfigured",
-            StoreError::Unavailable(_) | StoreError::Corrupt => "the store does not answer",
+            StoreError::Unavailable(_) | StoreError::Corrupt => "the store is unavailable",
         };
         Self {
             header: Some((header::RETRY_AFTER, "1")),

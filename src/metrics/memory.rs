@@ -1,4 +1,4 @@
-//! Counters in this process's memory, for tests that need no host.
+//! In-memory counters, for tests without a host.
 
 use std::{
     collections::BTreeMap,
@@ -8,7 +8,7 @@ use std::{
 use super::Counters;
 use crate::store::StoreError;
 
-/// Counters in memory. A clone is the same store.
+/// Counters in memory. Clones share their state.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryCounters(Arc<Mutex<BTreeMap<String, u64>>>);
 

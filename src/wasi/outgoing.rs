@@ -35,7 +35,7 @@ pub fn send(out: ResponseOutparam, response: Response<Body>, request_id: &str) {
     let body = outgoing.body().expect("the body is taken once");
     let stream = body.write().expect("the stream is taken once");
 
-    // An error below means that the client has gone: nobody is left to be told.
+    // Errors below mean that the client has disconnected.
     let mut rest = &bytes[..];
     let fits = |granted: u64| usize::try_from(granted).is_ok_and(|granted| granted >= rest.len());
     if stream.check_write().is_ok_and(fits) && stream.write(rest).is_ok() {

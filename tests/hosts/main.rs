@@ -25,7 +25,7 @@ use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
 use over_http::OverHttp;
 use suite::{
     conformance,
-    scenarios::{Answer, Scenario, scenarios},
+    scenarios::{Response, Scenario, scenarios},
 };
 use tempfile::TempDir;
 use xtask::{
@@ -290,7 +290,7 @@ fn run_scenario(scenario: &Scenario, port: u16) -> Result<(), Failed> {
             headers,
             body,
         } = answer.map_err(|error| format!("{} {}: {error}", step.method, step.target))?;
-        step.check(&Answer {
+        step.check(&Response {
             status,
             headers,
             body,
@@ -418,7 +418,7 @@ fn unreachable_store(column: Column) -> Result<(), Failed> {
     let folder = TempDir::new()?;
     no_store(&column, folder.path())?;
     let host = column.start_in(folder.path(), Store::Shipped)?;
-    refuses_service(&host, "the store does not answer", "key-value")
+    refuses_service(&host, "the store is unavailable", "key-value")
 }
 
 /// Puts something of the wrong kind where the users should be: a folder for Spin's SQLite file,

@@ -25,7 +25,7 @@ use super::{Column, JSON, PUT, check, logs_of, refuses_service, tells_nobody};
 /// How long a request may go without an answer while a database is at fault.
 const BOUND: Duration = Duration::from_secs(5);
 
-pub const UNAVAILABLE: &str = "the store does not answer";
+pub const UNAVAILABLE: &str = "the store is unavailable";
 
 pub fn trials(column: &Column) -> Vec<Trial> {
     let trial = |name: &str, test: fn(Column) -> Result<(), Failed>| {

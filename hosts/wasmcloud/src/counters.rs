@@ -7,14 +7,14 @@ use crate::{
     key_value::{bucket, unavailable},
 };
 
-/// The store, open.
+/// The open store.
 pub struct OpenCounters(Bucket);
 
 /// Opens the store.
 ///
 /// # Errors
 ///
-/// [`StoreError::Unavailable`], in the host's words.
+/// [`StoreError::Unavailable`], with the host's message.
 pub fn open() -> Result<OpenCounters, StoreError> {
     bucket("metrics").map(OpenCounters)
 }
