@@ -9,6 +9,7 @@ mod operations;
 #[path = "../suite/over_http.rs"]
 mod over_http;
 mod postgres;
+mod segments;
 mod smoke;
 #[path = "../suite/mod.rs"]
 mod suite;
@@ -223,6 +224,9 @@ impl Column {
             }),
             self.trial("a release's smoke test passes", move |_| {
                 smoke::smoke_test(port)
+            }),
+            self.trial("head and body arrive as one TCP segment", move |_| {
+                segments::one_per_response(port)
             }),
             self.trial("two requests in one segment get two answers", move |_| {
                 abuse::pipelined(port)
