@@ -136,7 +136,20 @@ pub async fn respond<B: RequestBody, H: Host>(
     }
 }
 
-/// The response to a request that is not valid HTTP.
+/// The response to a request that is not valid HTTP: like all errors, problem details.
+///
+/// ```
+/// let response = hello::api::malformed().response;
+/// assert_eq!(response.status(), 400);
+/// assert_eq!(
+///     response.headers()["content-type"],
+///     "application/problem+json"
+/// );
+/// assert_eq!(
+///     response.body().as_ref(),
+///     br#"{"type":"about:blank","title":"Bad Request","status":400,"detail":"malformed HTTP request"}"#
+/// );
+/// ```
 #[must_use]
 pub fn malformed() -> Outcome {
     let problem = Problem::bad_request("malformed HTTP request");

@@ -27,6 +27,39 @@ pub struct Build {
 
 /// All `counters`, if there are any, and the build.
 ///
+/// ```
+/// use std::time::Duration;
+///
+/// use hello::{
+///     metrics::{
+///         Request,
+///         exposition::{Build, encode},
+///         memory::MemoryCounters,
+///         record,
+///     },
+///     route::Route,
+/// };
+///
+/// # pollster::block_on(async {
+/// let counters = MemoryCounters::default();
+/// let request = Request {
+///     method: "GET",
+///     route: Route::Hello,
+///     status: 200,
+/// };
+/// record::request(&counters, request, Duration::from_millis(7), None).await?;
+/// let build = Build {
+///     host: "spin",
+///     store: "key-value",
+/// };
+/// let text = encode(Some(&counters), build).await?;
+/// assert!(text.contains(
+///     r#"http_requests_total{method="GET",route="/hello/{username}",status="200"} 1"#
+/// ));
+/// # Ok::<_, hello::store::StoreError>(())
+/// # }).expect("the store is available");
+/// ```
+///
 /// # Errors
 ///
 /// Those of the store.
