@@ -352,3 +352,20 @@ struct Greeting {
 struct Health {
     status: &'static str,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_malformed_request_is_a_problem_without_a_route() {
+        let Outcome {
+            response,
+            route,
+            failure,
+        } = malformed();
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+        assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
+        assert_eq!((route, failure), (Route::Unknown, None));
+    }
+}

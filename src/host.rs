@@ -122,3 +122,78 @@ impl<H: Host> UserStore for Session<'_, H> {
         self.users()?.ping().await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::{metrics::memory::MemoryCounters, store::memory::MemoryStore};
+
+    /// A host with this value of `store`, which counts how often it is read.
+    struct Configured {
+        store: Result<Option<String>, String>,
+        reads: Cell<u32>,
+    }
+
+    impl Host for Configured {
+        const NAME: &'static str = "configured";
+
+        type Users = MemoryStore;
+        type Counters = MemoryCounters;
+
+        fn setting(&self, name: &str) -> Result<Option<String>, String> {
+            assert_eq!(name, "store");
+            self.reads.set(self.reads.get() + 1);
+            self.store.clone()
+        }
+
+        fn users(&self, _: Binding) -> Result<MemoryStore, StoreError> {
+            Ok(MemoryStore::default())
+        }
+
+        fn counters(&self) -> Result<Option<MemoryCounters>, StoreError> {
+            Ok(None)
+        }
+    }
+
+    #[test]
+    fn the_binding_is_read_once_and_an_invalid_one_is_an_error() {
+        for (store, binding, name) in [
+            (Ok(None), Ok(Binding::KeyValue), "key-value"),
+            (
+                Ok(Some("postgres".to_owned())),
+                Ok(Binding::Postgres),
+                "postgres",
+            ),
+            (
+                Ok(Some("cupboard".to_owned())),
+                Err(
+                    "the store is misconfigured: the variable `store` must be key-value or postgres",
+                ),
+                UNKNOWN_STORE,
+            ),
+            (
+                Err("no access".to_owned()),
+                Err("the store is misconfigured: the variable `store`: no access"),
+                UNKNOWN_STORE,
+            ),
+        ] {
+            let host = Configured {
+                store,
+                reads: Cell::new(0),
+            };
+            let session = Session::new(&host);
+            assert_eq!(host.reads.get(), 0);
+            let ping = pollster::block_on(session.ping());
+            assert_eq!(ping.is_ok(), binding.is_ok());
+            assert_eq!(
+                session.binding().map_err(|error| error.to_string()),
+                binding.map_err(str::to_owned)
+            );
+            assert_eq!(session.store_name(), name);
+            assert!(matches!(session.counters(), Ok(None)));
+            assert_eq!(host.reads.get(), 1);
+        }
+    }
+}

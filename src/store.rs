@@ -131,3 +131,28 @@ impl fmt::Display for StoreError {
 }
 
 impl std::error::Error for StoreError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_name_the_cause() {
+        for (error, text) in [
+            (
+                StoreError::Misconfigured("x".to_owned()),
+                "the store is misconfigured: x",
+            ),
+            (
+                StoreError::Unavailable("y".to_owned()),
+                "the store is unavailable: y",
+            ),
+            (
+                StoreError::Corrupt,
+                "the store contains an invalid date of birth",
+            ),
+        ] {
+            assert_eq!(error.to_string(), text);
+        }
+    }
+}

@@ -75,6 +75,7 @@ mod tests {
     fn letters_keep_their_case() {
         for text in ["a", "Z", "AdaLovelace", &"x".repeat(64)] {
             let username = Username::parse(text.as_bytes()).expect("a username");
+            assert_eq!(username.as_str(), text);
             assert_eq!(username.to_string(), text);
         }
     }

@@ -79,7 +79,29 @@ impl<K: UserStore, P: UserStore> UserStore for Store<K, P> {
 
 #[cfg(test)]
 mod tests {
+    use pollster::block_on;
+
     use super::*;
+    use crate::store::memory::MemoryStore;
+
+    #[test]
+    fn a_store_forwards_every_call_to_the_configured_one() {
+        let (key_value, postgres) = (MemoryStore::default(), MemoryStore::default());
+        let ada = Username::parse(b"Ada").expect("a username");
+        let day = |day| DateOfBirth::from_ymd(2000, 1, day).expect("a date of birth");
+        for (store, backend, born) in [
+            (Store::KeyValue(key_value.clone()), &key_value, day(1)),
+            (Store::Postgres(postgres.clone()), &postgres, day(2)),
+        ] {
+            assert_eq!(block_on(store.ping()), Ok(()));
+            assert_eq!(block_on(store.save(&ada, born)), Ok(()));
+            assert_eq!(block_on(store.birthday_of(&ada)), Ok(Some(born)));
+            assert_eq!(block_on(backend.birthday_of(&ada)), Ok(Some(born)));
+
+            backend.set_outage(Some(StoreError::Corrupt));
+            assert_eq!(block_on(store.ping()), Err(StoreError::Corrupt));
+        }
+    }
 
     #[test]
     fn an_unknown_store_is_an_error_and_never_another_store() {
