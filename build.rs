@@ -1,5 +1,4 @@
-//! Prepares what `src/docs.rs` serves: takes Swagger UI out of the crate that carries it, and makes
-//! all of it small.
+//! Prepares what `src/api/docs.rs` serves: extracts Swagger UI from its crate, and compresses all.
 
 use std::{
     env,
@@ -19,16 +18,16 @@ const STYLE: &str = "text/css; charset=utf-8";
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed=src/docs");
+    println!("cargo::rerun-if-changed=src/api/docs");
     let out = Path::new(&env::var("OUT_DIR")?).join("docs");
     fs::create_dir_all(&out)?;
 
     // No string of JSON holds a line's end, so the indentation is all that goes.
-    let openapi = fs::read_to_string("src/docs/openapi.json")?;
+    let openapi = fs::read_to_string("src/api/docs/openapi.json")?;
     let openapi: String = openapi.lines().map(str::trim_start).collect();
     fs::write(out.join("openapi.json"), openapi)?;
 
-    let mut page = fs::read_to_string("src/docs/index.html")?;
+    let mut page = fs::read_to_string("src/api/docs/index.html")?;
     let mut assets = String::from("[\n");
     let mut files = Vec::new();
     for (name, content_type, content) in [
@@ -38,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             SCRIPT,
             vendored("swagger-ui-bundle.js")?,
         ),
-        ("start.js", SCRIPT, fs::read("src/docs/start.js")?),
+        ("start.js", SCRIPT, fs::read("src/api/docs/start.js")?),
     ] {
         let (stem, extension) = name.rsplit_once('.').ok_or("a name has an extension")?;
         let mut checksum = Crc::new();
@@ -51,7 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
         let placeholder = format!("{{{name}}}");
         if !page.contains(&placeholder) {
-            return Err(format!("src/docs/index.html does not load {name}").into());
+            return Err(format!("src/api/docs/index.html does not load {name}").into());
         }
         page = page.replace(&placeholder, &immutable);
         writeln!(

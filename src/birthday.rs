@@ -1,34 +1,49 @@
-//! A date of birth, how far away its next anniversary is, and the rule for 29 February.
+//! A date of birth, and the days until its next anniversary.
 
 use std::fmt;
 
 use chrono::{Datelike, NaiveDate};
 
-/// Proof that a text names a real day of the Gregorian calendar, in the year 0001 to 9999.
+/// A valid date of the Gregorian calendar, in the years 0001 to 9999.
 ///
-/// That the day has passed is a matter of when one asks: see [`DateOfBirth::before`].
+/// Whether it is in the past depends on the day of the check: see [`DateOfBirth::before`].
+///
+/// ```
+/// use hello::birthday::{DateOfBirth, DateOfBirthError};
+///
+/// let today = "2027-02-27".parse().expect("a date");
+/// let born = DateOfBirth::parse(b"1992-02-29")?.before(today)?;
+/// // 2027 is a common year, so the birthday is on 28 February.
+/// assert_eq!(born.days_until(today), 1);
+///
+/// assert_eq!(
+///     DateOfBirth::parse(b"1990-02-29"),
+///     Err(DateOfBirthError::NoSuchDay)
+/// );
+/// # Ok::<_, DateOfBirthError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DateOfBirth(NaiveDate);
 
-/// Why a text is not a date of birth.
+/// Why a text is not a valid date of birth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DateOfBirthError {
     /// It is not four digits, a hyphen, two digits, a hyphen and two digits.
     Format,
-    /// The calendar has no such day, or the year is 0000.
+    /// It is not in the calendar, or the year is 0000.
     NoSuchDay,
     /// It is today or later.
     NotPast,
 }
 
 impl DateOfBirth {
-    /// Takes the date out of exactly ten ASCII bytes, `YYYY-MM-DD`.
+    /// Parses exactly ten ASCII bytes, `YYYY-MM-DD`.
     ///
     /// # Errors
     ///
     /// [`DateOfBirthError::Format`] or [`DateOfBirthError::NoSuchDay`].
     pub fn parse(text: &[u8]) -> Result<Self, DateOfBirthError> {
-        // Not chrono's parser: that one takes signs, spaces, one-digit months and long years.
+        // Not chrono's parser: that one accepts signs, spaces, one-digit months and long years.
         let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = text else {
             return Err(DateOfBirthError::Format);
         };
@@ -46,20 +61,20 @@ impl DateOfBirth {
         Self::from_ymd(year.into(), month.into(), day.into()).ok_or(DateOfBirthError::NoSuchDay)
     }
 
-    /// The day itself, or `None` where the calendar has none or the year is not 0001 to 9999.
+    /// The date, or `None` if it is not in the calendar or the year is not 0001 to 9999.
     #[must_use]
     pub fn from_ymd(year: i32, month: u32, day: u32) -> Option<Self> {
-        // Year 0 is a year for chrono (1 BC) and none for Postgres.
+        // chrono has a year 0 (1 BC), Postgres has none.
         (1..=9999)
             .contains(&year)
             .then(|| NaiveDate::from_ymd_opt(year, month, day).map(Self))?
     }
 
-    /// Passes the date on if it lies before `today`.
+    /// Returns the date if it is before `today`.
     ///
     /// # Errors
     ///
-    /// [`DateOfBirthError::NotPast`] on `today` itself and after.
+    /// [`DateOfBirthError::NotPast`] on `today` and after.
     pub fn before(self, today: NaiveDate) -> Result<Self, DateOfBirthError> {
         if self.0 < today {
             Ok(self)
@@ -68,13 +83,13 @@ impl DateOfBirth {
         }
     }
 
-    /// Days from `today` to the next anniversary: 0 on the day itself, 365 at most.
+    /// Days from `today` to the next anniversary: 0 on the anniversary, and at most 365.
     ///
-    /// Somebody born on 29 February celebrates on 28 February in common years.
+    /// The anniversary of 29 February is 28 February in common years.
     ///
     /// # Panics
     ///
-    /// Not before the year 262142, where chrono's calendar ends.
+    /// In the year 262142, where chrono's calendar ends.
     #[must_use]
     pub fn days_until(self, today: NaiveDate) -> u16 {
         let this_year = self.anniversary(today.year());
@@ -86,8 +101,8 @@ impl DateOfBirth {
         u16::try_from((next - today).num_days()).expect("the next anniversary is within a year")
     }
 
-    /// Worked out from the date of birth each time: an anniversary moved to 28 February
-    /// must not drag the following ones along.
+    /// Computed from the date of birth each time: an anniversary that moved to 28 February must not
+    /// move the following ones.
     fn anniversary(self, year: i32) -> NaiveDate {
         NaiveDate::from_ymd_opt(year, self.0.month(), self.0.day())
             .or_else(|| NaiveDate::from_ymd_opt(year, 2, 28))
@@ -101,7 +116,7 @@ impl DateOfBirth {
     }
 }
 
-/// `YYYY-MM-DD`, as [`DateOfBirth::parse`] takes it.
+/// `YYYY-MM-DD`, the format of [`DateOfBirth::parse`].
 impl fmt::Display for DateOfBirth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (year, month, day) = self.ymd();
@@ -112,8 +127,8 @@ impl fmt::Display for DateOfBirth {
 impl fmt::Display for DateOfBirthError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Format => "dateOfBirth must be written YYYY-MM-DD",
-            Self::NoSuchDay => "dateOfBirth must be a day of the calendar, from 0001-01-01 on",
+            Self::Format => "dateOfBirth must have the format YYYY-MM-DD",
+            Self::NoSuchDay => "dateOfBirth must be a valid calendar date, 0001-01-01 or later",
             Self::NotPast => "dateOfBirth must be before today (UTC)",
         })
     }
@@ -155,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leap_day_is_celebrated_on_28_february_in_common_years() {
+    fn the_anniversary_of_a_leap_day_is_28_february_in_common_years() {
         for (today, expected) in [
             ("2027-02-27", 1),
             ("2027-02-28", 0),
@@ -163,8 +178,8 @@ mod tests {
             ("2028-02-28", 1),
             ("2028-02-29", 0),
             ("2028-03-01", 364),
-            ("2100-02-28", 0), // a century that is no leap year
-            ("2000-02-28", 1), // one that is
+            ("2100-02-28", 0), // a common year
+            ("2000-02-28", 1), // a leap year
         ] {
             assert_eq!(days("1992-02-29", today), expected, "today {today}");
         }
@@ -172,13 +187,13 @@ mod tests {
     }
 
     #[test]
-    fn a_day_that_is_still_to_come_has_an_anniversary_too() {
-        // The clock of the replica that saved it ran ahead of this one's.
+    fn a_date_in_the_future_has_an_anniversary_too() {
+        // The clock of the replica that saved it was ahead of this one's.
         assert_eq!(days("2026-06-21", "2026-06-20"), 1);
     }
 
     #[test]
-    fn only_ten_bytes_of_a_real_day_are_a_date() {
+    fn only_ten_bytes_of_a_calendar_date_are_valid() {
         use DateOfBirthError::{Format, NoSuchDay};
         for (text, error) in [
             ("", Format),
@@ -228,11 +243,11 @@ mod tests {
         for (error, text) in [
             (
                 DateOfBirthError::Format,
-                "dateOfBirth must be written YYYY-MM-DD",
+                "dateOfBirth must have the format YYYY-MM-DD",
             ),
             (
                 DateOfBirthError::NoSuchDay,
-                "dateOfBirth must be a day of the calendar, from 0001-01-01 on",
+                "dateOfBirth must be a valid calendar date, 0001-01-01 or later",
             ),
             (
                 DateOfBirthError::NotPast,

@@ -1,8 +1,16 @@
-//! What a person is told.
+//! The greeting.
 
 use crate::username::Username;
 
-/// The greeting for `username`, whose birthday is `days` days away.
+/// The greeting for `username`, whose next birthday is in `days` days.
+///
+/// ```
+/// use hello::{greeting::greeting, username::Username};
+///
+/// let ada = Username::parse(b"Ada").expect("a username");
+/// assert_eq!(greeting(&ada, 0), "Hello, Ada! Happy birthday!");
+/// assert_eq!(greeting(&ada, 5), "Hello, Ada! Your birthday is in 5 day(s)");
+/// ```
 #[must_use]
 pub fn greeting(username: &Username, days: u16) -> String {
     match days {

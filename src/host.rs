@@ -1,4 +1,4 @@
-//! What a host lends the service, and how one request sees it.
+//! What a host provides to the service: configuration and stores.
 
 pub mod memory;
 
@@ -6,54 +6,66 @@ use std::cell::OnceCell;
 
 use crate::{
     birthday::DateOfBirth,
-    metrics::{self, Counters},
-    store::{Binding, StoreError, UserStore},
+    metrics::Counters,
+    store::{StoreError, UNKNOWN_STORE, UserStore, binding::Binding},
     username::Username,
 };
 
-/// A WebAssembly host, or what stands for one in a test.
+/// A WebAssembly host, or its substitute in a test.
 pub trait Host {
-    /// What logs and metrics call it.
+    /// The name in logs and metrics.
     const NAME: &'static str;
 
-    /// The stores that keep users.
+    /// The user store.
     type Users: UserStore;
 
-    /// The store that keeps the metrics' counters.
+    /// The store of the metrics' counters.
     type Counters: Counters;
 
-    /// The configuration value `name`, or `None` if nothing sets it.
+    /// The configuration variable `name`, or `None` if it is not set.
     ///
     /// # Errors
     ///
-    /// The host's words, if it cannot say.
+    /// The host's message, if it fails.
     fn setting(&self, name: &str) -> Result<Option<String>, String>;
 
-    /// The store that `binding` names.
+    /// Opens the user store that `binding` selects.
     ///
     /// # Errors
     ///
-    /// Those of opening it.
+    /// [`StoreError`], if that fails.
     fn users(&self, binding: Binding) -> Result<Self::Users, StoreError>;
 
-    /// The key-value store with the label or bucket `metrics`, or `None` if the configuration
-    /// says that nothing is to be counted.
+    /// Opens the key-value store with the label or bucket `metrics`; `None` if the configuration
+    /// turns metrics off.
     ///
     /// # Errors
     ///
-    /// Those of opening it.
+    /// [`StoreError`], if that fails.
     fn counters(&self) -> Result<Option<Self::Counters>, StoreError>;
 }
 
-/// A host for the length of one request: which store keeps the users is looked up when that is
-/// first asked, and once. `/livez` never asks.
+/// A host during one request: the user store is looked up on first use, and once. `/livez` does
+/// not use it.
+///
+/// ```
+/// use hello::{
+///     host::{Session, memory::MemoryHost},
+///     store::binding::Binding,
+/// };
+///
+/// let host = MemoryHost::default();
+/// let session = Session::new(&host);
+/// assert_eq!(session.binding(), Ok(Binding::KeyValue));
+/// assert_eq!(session.store_name(), "key-value");
+/// ```
 pub struct Session<'a, H> {
     host: &'a H,
     binding: OnceCell<Result<Binding, StoreError>>,
 }
 
 impl<'a, H: Host> Session<'a, H> {
-    /// A session in which nothing has been looked up.
+    /// A session in which nothing has been looked up yet.
     pub fn new(host: &'a H) -> Self {
         Self {
             host,
@@ -61,7 +73,7 @@ impl<'a, H: Host> Session<'a, H> {
         }
     }
 
-    /// Which store keeps the users.
+    /// The configured user store; key-value if none is configured.
     ///
     /// # Errors
     ///
@@ -78,16 +90,16 @@ impl<'a, H: Host> Session<'a, H> {
             .clone()
     }
 
-    /// What logs and metrics call the store that keeps the users.
+    /// The name of the user store in logs and metrics.
     pub fn store_name(&self) -> &'static str {
-        self.binding().map_or(metrics::UNKNOWN_STORE, Binding::name)
+        self.binding().map_or(UNKNOWN_STORE, Binding::name)
     }
 
-    /// The store that keeps the counters, if there is to be one.
+    /// The store of the counters; `None` if metrics are off.
     ///
     /// # Errors
     ///
-    /// Those of opening it.
+    /// [`StoreError`], if it does not open.
     pub fn counters(&self) -> Result<Option<H::Counters>, StoreError> {
         self.host.counters()
     }
@@ -108,5 +120,80 @@ impl<H: Host> UserStore for Session<'_, H> {
 
     async fn ping(&self) -> Result<(), StoreError> {
         self.users()?.ping().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::{metrics::memory::MemoryCounters, store::memory::MemoryStore};
+
+    /// A host with this value of `store`, which counts how often it is read.
+    struct Configured {
+        store: Result<Option<String>, String>,
+        reads: Cell<u32>,
+    }
+
+    impl Host for Configured {
+        const NAME: &'static str = "configured";
+
+        type Users = MemoryStore;
+        type Counters = MemoryCounters;
+
+        fn setting(&self, name: &str) -> Result<Option<String>, String> {
+            assert_eq!(name, "store");
+            self.reads.set(self.reads.get() + 1);
+            self.store.clone()
+        }
+
+        fn users(&self, _: Binding) -> Result<MemoryStore, StoreError> {
+            Ok(MemoryStore::default())
+        }
+
+        fn counters(&self) -> Result<Option<MemoryCounters>, StoreError> {
+            Ok(None)
+        }
+    }
+
+    #[test]
+    fn the_binding_is_read_once_and_an_invalid_one_is_an_error() {
+        for (store, binding, name) in [
+            (Ok(None), Ok(Binding::KeyValue), "key-value"),
+            (
+                Ok(Some("postgres".to_owned())),
+                Ok(Binding::Postgres),
+                "postgres",
+            ),
+            (
+                Ok(Some("cupboard".to_owned())),
+                Err(
+                    "the store is misconfigured: the variable `store` must be key-value or postgres",
+                ),
+                UNKNOWN_STORE,
+            ),
+            (
+                Err("no access".to_owned()),
+                Err("the store is misconfigured: the variable `store`: no access"),
+                UNKNOWN_STORE,
+            ),
+        ] {
+            let host = Configured {
+                store,
+                reads: Cell::new(0),
+            };
+            let session = Session::new(&host);
+            assert_eq!(host.reads.get(), 0);
+            let ping = pollster::block_on(session.ping());
+            assert_eq!(ping.is_ok(), binding.is_ok());
+            assert_eq!(
+                session.binding().map_err(|error| error.to_string()),
+                binding.map_err(str::to_owned)
+            );
+            assert_eq!(session.store_name(), name);
+            assert!(matches!(session.counters(), Ok(None)));
+            assert_eq!(host.reads.get(), 1);
+        }
     }
 }

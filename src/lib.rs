@@ -1,31 +1,46 @@
-//! Keeps people's dates of birth and greets them.
+//! Stores people's dates of birth and greets them.
 //!
-//! | request | answer | decided in |
+//! | request | response | handled in |
 //! | --- | --- | --- |
-//! | `PUT /hello/{username}` | 204: the date of birth is saved | [`http`] |
-//! | `GET /hello/{username}` | 200: a [`greeting`] | [`http`] |
-//! | `GET /metrics` | 200: counters, in Prometheus' text | [`metrics`] |
-//! | `GET /docs`, `/docs/{asset}`, `/openapi.json` | 200: Swagger UI and what it shows | [`docs`] |
-//! | `GET /livez` | 200: the process answers | [`http`] |
-//! | `GET /readyz` | 200: the [`store`] answers too | [`http`] |
-//! | anything else | a problem document (RFC 9457) | [`http`] |
+//! | `PUT /hello/{username}` | 204: the date of birth is saved | [`api`] |
+//! | `GET /hello/{username}` | 200: a [`greeting`] | [`api`] |
+//! | `GET /metrics` | 200: the counters, for Prometheus | [`metrics::exposition`] |
+//! | `GET /docs`, `/docs/{asset}`, `/openapi.json` | 200: Swagger UI, the OpenAPI document | [`api::docs`] |
+//! | `GET /livez` | 200: the process is alive | [`api`] |
+//! | `GET /readyz` | 200: the [`store`] is available | [`api`] |
+//! | anything else | problem details (RFC 9457) | [`api`] |
 //!
-//! A request's way through the house is a straight line:
-//! host entry → `wasi` → [`http`] → [`username`] and [`birthday`] → [`store`] → [`greeting`]
-//! → [`http`] → `wasi`. Nothing below [`http`] knows a status code, nothing above [`store`]
-//! knows a backend, and only `wasi` reads a clock. What a request is told apart by, it gets from
-//! [`correlation`]; once the client has its answer, `wasi` writes the [`log`] and has the request
-//! counted by [`metrics`]. What all that needs of a host is [`host::Host`].
+//! The data flow of a request is a straight line: host → `wasi` → [`api`] → [`username`],
+//! [`birthday`] → [`store`] → [`greeting`] → [`api`] → `wasi` → host. Nothing below [`api`] knows a
+//! status code, nothing above [`store`] knows a backend, and only `wasi` reads a clock.
+//!
+//! A module uses only those above it in this table:
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`username`] | the domain: a valid username |
+//! | [`birthday`] | the domain: a date of birth, and the days until the next birthday |
+//! | [`greeting`] | the domain: the text of a greeting |
+//! | [`route`] | the routes: path templates and allowed methods |
+//! | [`request_id`] | the header `x-request-id` |
+//! | [`trace_context`] | the header `traceparent` |
+//! | [`log`] | the JSON log line of a request |
+//! | [`store`] | the port to a user store, and what its adapters share |
+//! | [`metrics`] | the port to a store of counters, recording, and exposition |
+//! | [`host`] | what a host provides: configuration and stores |
+//! | [`api`] | from an HTTP request to a response |
+//! | `wasi` | the adapter to `wasi:http` 0.2, for WebAssembly alone |
 
+pub mod api;
 pub mod birthday;
-pub mod correlation;
-pub mod docs;
 pub mod greeting;
 pub mod host;
-pub mod http;
 pub mod log;
 pub mod metrics;
+pub mod request_id;
+pub mod route;
 pub mod store;
+pub mod trace_context;
 pub mod username;
 #[cfg(target_family = "wasm")]
 pub mod wasi;

@@ -1,17 +1,27 @@
-//! One JSON object for each request, in one line.
+//! The structured log: one JSON object per line, one line per request.
 
 use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Serialize, Serializer};
 
-/// How much is logged: what is at this level, and what is worse.
+/// The severity of a line, and the threshold of the log: a threshold includes all that is more
+/// severe.
+///
+/// ```
+/// use hello::log::Level;
+///
+/// assert_eq!(Level::for_status(503), Level::Error);
+/// assert_eq!(Level::for_status(404), Level::Info);
+/// let threshold = Level::parse("warn");
+/// assert!(Level::Error <= threshold && Level::Info > threshold);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// Answers of status 5xx.
+    /// Responses with a status of 5xx.
     Error,
-    /// What went wrong beside a request, such as a counter that was not counted.
+    /// Failures that the client does not see, such as metrics that were not recorded.
     Warn,
     /// Every request.
     #[default]
@@ -19,8 +29,8 @@ pub enum Level {
 }
 
 impl Level {
-    /// Takes the level out of the value of `log_level`. What is no level counts as `info`:
-    /// a slip in a configuration must not hide anything.
+    /// Parses the value of `log_level`. Anything invalid is `info`: a typo in a configuration must
+    /// not hide anything.
     #[must_use]
     pub fn parse(name: &str) -> Self {
         match name {
@@ -30,9 +40,9 @@ impl Level {
         }
     }
 
-    /// The level of an answer.
+    /// The level of a response with this status.
     #[must_use]
-    pub fn of(status: u16) -> Self {
+    pub fn for_status(status: u16) -> Self {
         if status >= 500 {
             Self::Error
         } else {
@@ -41,44 +51,44 @@ impl Level {
     }
 }
 
-/// A line of the log. None of it is taken from a path, a query or a body.
+/// A line of the log. Nothing in it comes from a path, a query or a body.
 #[derive(Serialize)]
 pub struct Line<'a> {
-    /// When the request came in: RFC 3339, UTC, in milliseconds.
+    /// When the request was received: RFC 3339, UTC, with milliseconds.
     #[serde(serialize_with = "rfc3339")]
     pub timestamp: DateTime<Utc>,
-    /// How bad it is.
+    /// The severity.
     pub level: Level,
-    /// What happened.
+    /// The event.
     pub message: &'a str,
-    /// The request's method, or what stands for one without a name.
+    /// The method, or `_OTHER`.
     pub method: &'static str,
-    /// The request's route, never its path.
+    /// The route, never the path.
     pub route: &'static str,
-    /// The answer's status.
+    /// The status of the response.
     pub status: u16,
-    /// Until the answer was handed to the host.
+    /// The time from receiving the request to handing its response to the host.
     #[serde(rename = "duration_ms", serialize_with = "milliseconds")]
     pub duration: Duration,
-    /// Of the request, and echoed in the answer.
+    /// The `x-request-id` of request and response.
     pub request_id: &'a str,
-    /// Of the caller's trace.
+    /// The trace of the caller.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<&'a str>,
-    /// Of the caller's span.
+    /// The span of the caller.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub span_id: Option<&'a str>,
     /// The WebAssembly host.
     pub host: &'static str,
-    /// Where the users are.
+    /// The user store.
     pub store: &'static str,
-    /// Why it went wrong.
+    /// The cause of a failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
 }
 
 impl Line<'_> {
-    /// As JSON, with the end of the line.
+    /// The line as JSON, with a line feed.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
         let mut line = serde_json::to_vec(self)
@@ -102,11 +112,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_one_object_and_names_nobody() {
+    fn a_line_is_one_json_object() {
         let line = Line {
             timestamp: DateTime::from_timestamp_millis(1_795_384_800_042).expect("a time"),
-            level: Level::of(503),
-            message: "answered",
+            level: Level::for_status(503),
+            message: "request completed",
             method: "GET",
             route: "/hello/{username}",
             status: 503,
@@ -116,20 +126,20 @@ mod tests {
             span_id: None,
             host: "spin",
             store: "postgres",
-            cause: Some("connection \"refused\"\nby it".to_owned()),
+            cause: Some("connection \"refused\"\nby server".to_owned()),
         };
         let expected = concat!(
-            r#"{"timestamp":"2026-11-22T22:00:00.042Z","level":"error","message":"answered","#,
+            r#"{"timestamp":"2026-11-22T22:00:00.042Z","level":"error","message":"request completed","#,
             r#""method":"GET","route":"/hello/{username}","status":503,"duration_ms":0.412,"#,
             r#""request_id":"7b","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","host":"spin","#,
-            r#""store":"postgres","cause":"connection \"refused\"\nby it"}"#,
+            r#""store":"postgres","cause":"connection \"refused\"\nby server"}"#,
             "\n"
         );
         assert_eq!(String::from_utf8_lossy(&line.to_json()), expected);
     }
 
     #[test]
-    fn a_level_takes_what_is_worse_along() {
+    fn a_level_includes_what_is_more_severe() {
         assert!(Level::Error < Level::Warn && Level::Warn < Level::Info);
         assert_eq!(Level::parse("error"), Level::Error);
         assert_eq!(Level::parse("warn"), Level::Warn);
@@ -137,7 +147,7 @@ mod tests {
             assert_eq!(Level::parse(name), Level::Info, "{name}");
         }
         assert_eq!(
-            (Level::of(499), Level::of(500)),
+            (Level::for_status(499), Level::for_status(500)),
             (Level::Info, Level::Error)
         );
     }

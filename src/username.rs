@@ -5,25 +5,34 @@ use std::fmt;
 /// The longest username, in letters.
 pub const MAX_LEN: usize = 64;
 
-/// Proof that a text is a username: 1 to [`MAX_LEN`] ASCII letters, as the client spelt them.
+/// A valid username: 1 to [`MAX_LEN`] ASCII letters, in the case that the client sent.
+///
+/// ```
+/// use hello::username::{Username, UsernameError};
+///
+/// let ada = Username::parse(b"Ada").expect("a username");
+/// assert_eq!(ada.as_str(), "Ada");
+/// assert_eq!(Username::parse(b"Ada1"), Err(UsernameError::NotLetters));
+/// assert_eq!(Username::parse(b""), Err(UsernameError::Length));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Username(String);
 
-/// Why a text is not a username.
+/// Why a text is not a valid username.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UsernameError {
-    /// It has no letter or more than [`MAX_LEN`].
+    /// It is empty, or longer than [`MAX_LEN`].
     Length,
-    /// Something in it is not an ASCII letter.
+    /// It contains something other than ASCII letters.
     NotLetters,
 }
 
 impl Username {
-    /// Takes the username out of `text`, which is already percent-decoded.
+    /// Parses `text`, which is already percent-decoded.
     ///
     /// # Errors
     ///
-    /// [`UsernameError`], which never holds the text itself.
+    /// [`UsernameError`], which never contains the text.
     pub fn parse(text: &[u8]) -> Result<Self, UsernameError> {
         if !text.iter().all(u8::is_ascii_alphabetic) {
             return Err(UsernameError::NotLetters);
@@ -50,8 +59,8 @@ impl fmt::Display for Username {
 impl fmt::Display for UsernameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Length => "the username must have 1 to 64 letters",
-            Self::NotLetters => "the username may hold only the letters A-Z and a-z",
+            Self::Length => "username must be 1 to 64 letters long",
+            Self::NotLetters => "username must contain only the letters A-Z and a-z",
         })
     }
 }
@@ -63,9 +72,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn letters_of_either_case_are_kept_as_they_are() {
+    fn letters_keep_their_case() {
         for text in ["a", "Z", "AdaLovelace", &"x".repeat(64)] {
             let username = Username::parse(text.as_bytes()).expect("a username");
+            assert_eq!(username.as_str(), text);
             assert_eq!(username.to_string(), text);
         }
     }
@@ -93,11 +103,11 @@ mod tests {
     fn errors_say_what_is_expected() {
         assert_eq!(
             UsernameError::Length.to_string(),
-            "the username must have 1 to 64 letters"
+            "username must be 1 to 64 letters long"
         );
         assert_eq!(
             UsernameError::NotLetters.to_string(),
-            "the username may hold only the letters A-Z and a-z"
+            "username must contain only the letters A-Z and a-z"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! The birthday rule and the parsers, against everything.
+//! The birthday rule exhaustively, and property tests of the parsers.
 
 #[path = "suite/rule.rs"]
 mod rule;
@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use chrono::{Datelike, Days, NaiveDate};
 use hello::{
+    api::respond,
     birthday::DateOfBirth,
     host::{Session, memory::MemoryHost},
-    http::respond,
     username::Username,
 };
 use http::Request;
@@ -21,12 +21,12 @@ fn date(year: i32, month: u32, day: u32) -> Option<NaiveDate> {
 
 fn status(request: Request<&[u8]>, host: &MemoryHost, today: NaiveDate) -> u16 {
     let session = Session::new(host);
-    let answer = pollster::block_on(respond(request, &session, today, || Duration::ZERO));
-    answer.response.status().as_u16()
+    let outcome = pollster::block_on(respond(request, &session, today, || Duration::ZERO));
+    outcome.response.status().as_u16()
 }
 
-/// Every today from 1900 to 2100 with every day of the year of birth, 29 February included:
-/// 27 million pairs. The year of birth runs through 1900 to 2100 beside them.
+/// Every today from 1900 to 2100 with every birthday, 29 February included: 27 million pairs. The
+/// year of birth cycles through 1900 to 2100.
 #[test]
 fn every_day_of_birth_on_every_day_from_1900_to_2100() {
     let first = date(1900, 1, 1).expect("a date");
@@ -37,7 +37,7 @@ fn every_day_of_birth_on_every_day_from_1900_to_2100() {
             if date(2000, month, day).is_none() {
                 continue;
             }
-            // Walking backwards, the distance to the next anniversary grows by one a day.
+            // Walking backwards, the distance to the next anniversary grows by one each day.
             let mut distance =
                 rule::days_until(date(2000, month, day).expect("a date"), last + Days::new(1));
             let mut today = last;
@@ -46,7 +46,7 @@ fn every_day_of_birth_on_every_day_from_1900_to_2100() {
                 .cycle();
             loop {
                 distance += 1;
-                if rule::celebrates(month, day, today) {
+                if rule::is_anniversary(month, day, today) {
                     distance = 0;
                 }
                 let born = years.next().expect("a cycle has no end");
@@ -67,7 +67,7 @@ fn every_day_of_birth_on_every_day_from_1900_to_2100() {
 }
 
 proptest! {
-    /// Every year of birth that there is, against the calendar.
+    /// Any year of birth, against the oracle.
     #[test]
     fn any_date_of_birth_on_any_day(
         born in (1i32..=9999, 1u32..=12, 1u32..=31),
@@ -83,9 +83,9 @@ proptest! {
         prop_assert_eq!(days, Some(rule::days_until(of_calendar, today)));
     }
 
-    /// What is taken reads back as it was written, and is a day of the calendar.
+    /// A date is accepted if and only if the calendar has it, and formats back to its text.
     #[test]
-    fn a_date_is_taken_if_and_only_if_the_calendar_has_it(text in "[0-9]{4}-[0-9]{2}-[0-9]{2}") {
+    fn a_date_is_accepted_if_and_only_if_the_calendar_has_it(text in "[0-9]{4}-[0-9]{2}-[0-9]{2}") {
         let number = |range: std::ops::Range<usize>| text[range].parse::<i32>().expect("digits");
         let (year, month, day) = (number(0..4), number(5..7), number(8..10));
         let expected = date(year, month as u32, day as u32).filter(|date| date.year() > 0);
@@ -97,7 +97,7 @@ proptest! {
     }
 
     #[test]
-    fn parsers_never_panic_and_take_only_what_reads_back(bytes in any::<Vec<u8>>()) {
+    fn parsers_never_panic_and_round_trip(bytes in any::<Vec<u8>>()) {
         if let Ok(username) = Username::parse(&bytes) {
             prop_assert_eq!(username.as_str().as_bytes(), &bytes[..]);
         }
@@ -106,9 +106,9 @@ proptest! {
         }
     }
 
-    /// Whatever the path and the body are, there is an answer, and no surprise among them.
+    /// Any path and any body get one of the documented statuses.
     #[test]
-    fn any_request_is_answered(path in "/[ -~]{0,80}", body in any::<Vec<u8>>()) {
+    fn any_request_gets_a_documented_status(path in "/[ -~]{0,80}", body in any::<Vec<u8>>()) {
         let Ok(request) = Request::put(path)
             .header("content-type", "application/json")
             .body(&body[..])
@@ -120,7 +120,7 @@ proptest! {
         prop_assert!([204, 400, 404, 405, 413].contains(&status));
     }
 
-    /// JSON that is nearly right: the service takes it only if serde_json's own reading agrees.
+    /// Almost valid JSON: it is saved if and only if it is one object with one valid date.
     #[test]
     fn only_an_object_with_one_date_is_saved(
         keys in prop::collection::vec("dateOfBirth|dateofbirth|x|y", 0..4),

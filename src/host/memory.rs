@@ -1,17 +1,17 @@
-//! A host in this process's memory, for tests that need no other.
+//! An in-memory host, for tests.
 
 use super::Host;
 use crate::{
     metrics::memory::MemoryCounters,
-    store::{Binding, StoreError, memory::MemoryStore},
+    store::{StoreError, binding::Binding, memory::MemoryStore},
 };
 
-/// Keeps users and counters in memory, and has no configuration.
+/// Users and counters in memory, and no configuration. Clones share their state.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryHost {
-    /// Where the users are, whichever store is asked for.
+    /// The user store, for every binding.
     pub users: MemoryStore,
-    /// Where the counters are.
+    /// The counters.
     pub counters: MemoryCounters,
 }
 

@@ -1,4 +1,4 @@
-//! Counters in this process's memory, for tests that need no host.
+//! In-memory counters, for tests without a host.
 
 use std::{
     collections::BTreeMap,
@@ -8,19 +8,19 @@ use std::{
 use super::Counters;
 use crate::store::StoreError;
 
-/// Counters in memory. A clone is the same store.
+/// Counters in memory. Clones share their state.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryCounters(Arc<Mutex<BTreeMap<String, u64>>>);
 
 impl Counters for MemoryCounters {
-    async fn add(&self, name: &str, n: u64) -> Result<u64, StoreError> {
+    async fn increment(&self, key: &str, n: u64) -> Result<u64, StoreError> {
         let mut counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let sum = counters.entry(name.to_owned()).or_default();
+        let sum = counters.entry(key.to_owned()).or_default();
         *sum += n;
         Ok(*sum)
     }
 
-    async fn names(&self) -> Result<Vec<String>, StoreError> {
+    async fn keys(&self) -> Result<Vec<String>, StoreError> {
         let counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(counters.keys().cloned().collect())
     }

@@ -1,9 +1,17 @@
-//! Which store keeps the users: a host's configuration says it.
+//! The choice of the user store, by a host's configuration.
 
 use super::{StoreError, UserStore};
 use crate::{birthday::DateOfBirth, username::Username};
 
-/// What the configuration value `store` may say.
+/// A value of the configuration variable `store`.
+///
+/// ```
+/// use hello::store::binding::Binding;
+///
+/// assert_eq!(Binding::parse("postgres"), Ok(Binding::Postgres));
+/// assert_eq!(Binding::Postgres.name(), "postgres");
+/// assert!(Binding::parse("Postgres").is_err());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Binding {
     /// `key-value`: the host's key-value interface, label or bucket `default`.
@@ -13,7 +21,7 @@ pub enum Binding {
 }
 
 impl Binding {
-    /// What the configuration, the logs and the metrics call it.
+    /// The name in configuration, logs and metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -22,7 +30,7 @@ impl Binding {
         }
     }
 
-    /// Takes the binding out of the value of `store`.
+    /// Parses the value of `store`.
     ///
     /// # Errors
     ///
@@ -38,11 +46,11 @@ impl Binding {
     }
 }
 
-/// The store that the configuration names.
+/// The configured store.
 pub enum Store<K, P> {
-    /// That of [`Binding::KeyValue`].
+    /// The store of [`Binding::KeyValue`].
     KeyValue(K),
-    /// That of [`Binding::Postgres`].
+    /// The store of [`Binding::Postgres`].
     Postgres(P),
 }
 
@@ -71,7 +79,29 @@ impl<K: UserStore, P: UserStore> UserStore for Store<K, P> {
 
 #[cfg(test)]
 mod tests {
+    use pollster::block_on;
+
     use super::*;
+    use crate::store::memory::MemoryStore;
+
+    #[test]
+    fn a_store_forwards_every_call_to_the_configured_one() {
+        let (key_value, postgres) = (MemoryStore::default(), MemoryStore::default());
+        let ada = Username::parse(b"Ada").expect("a username");
+        let day = |day| DateOfBirth::from_ymd(2000, 1, day).expect("a date of birth");
+        for (store, backend, born) in [
+            (Store::KeyValue(key_value.clone()), &key_value, day(1)),
+            (Store::Postgres(postgres.clone()), &postgres, day(2)),
+        ] {
+            assert_eq!(block_on(store.ping()), Ok(()));
+            assert_eq!(block_on(store.save(&ada, born)), Ok(()));
+            assert_eq!(block_on(store.birthday_of(&ada)), Ok(Some(born)));
+            assert_eq!(block_on(backend.birthday_of(&ada)), Ok(Some(born)));
+
+            backend.set_outage(Some(StoreError::Corrupt));
+            assert_eq!(block_on(store.ping()), Err(StoreError::Corrupt));
+        }
+    }
 
     #[test]
     fn an_unknown_store_is_an_error_and_never_another_store() {

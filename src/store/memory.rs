@@ -1,4 +1,4 @@
-//! A store in this process's memory, for tests that need no host. Nothing in it is durable.
+//! An in-memory user store, for tests without a host. It is not durable.
 
 use std::{
     collections::HashMap,
@@ -14,25 +14,25 @@ struct State {
     outage: Option<StoreError>,
 }
 
-/// Users in memory, and a switch that takes the store away. A clone is the same store.
+/// Users in memory, and a simulated outage. Clones share their state.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore {
     state: Arc<Mutex<State>>,
 }
 
 impl MemoryStore {
-    /// From now on every call fails with `outage`; `None` brings the store back.
+    /// Makes every call fail with `outage`, until `None` ends it.
     pub fn set_outage(&self, outage: Option<StoreError>) {
         self.state().outage = outage;
     }
 
-    /// How many users there are.
+    /// The number of users.
     #[must_use]
     pub fn len(&self) -> usize {
         self.state().users.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no users.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.state().users.is_empty()
@@ -41,7 +41,7 @@ impl MemoryStore {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state
             .lock()
-            .expect("no thread panics while it holds this")
+            .expect("no thread panics while it holds the lock")
     }
 }
 

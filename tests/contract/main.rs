@@ -1,5 +1,5 @@
-//! The contract, natively: the scenario table and the conformance suite over the store in
-//! memory, and what happens when a store fails. No host is needed.
+//! The contract without a host: the scenario table and the conformance suite with the in-memory
+//! store, and store failures.
 
 mod openapi;
 #[path = "../suite/mod.rs"]
@@ -9,8 +9,8 @@ use std::{cell::Cell, time::Duration};
 
 use chrono::NaiveDate;
 use hello::{
+    api::{READINESS_TIMEOUT, respond},
     host::{Session, memory::MemoryHost},
-    http::{READY_WITHIN, respond},
     store::{StoreError, memory::MemoryStore},
 };
 use http::{Method, Request};
@@ -18,10 +18,10 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use pollster::block_on;
 use suite::{
     conformance,
-    scenarios::{Answer, Expected, Scenario, Step, scenarios},
+    scenarios::{Expected, Response, Scenario, Step, scenarios},
 };
 
-/// Days on which a rule about dates shows: the real one is the hosts' affair.
+/// Days around leap days and the turn of the year.
 const TODAYS: [&str; 6] = [
     "2026-11-22",
     "2027-02-28",
@@ -51,12 +51,12 @@ fn main() {
         (
             "an unavailable store",
             StoreError::Unavailable("connection refused".to_owned()),
-            "the store does not answer",
+            "the store is unavailable",
         ),
         (
             "a corrupt record",
             StoreError::Corrupt,
-            "the store does not answer",
+            "the store is unavailable",
         ),
         (
             "a misconfigured store",
@@ -65,14 +65,11 @@ fn main() {
         ),
     ] {
         trials.push(Trial::test(
-            format!("native: {name} is 503, and only livez stands"),
+            format!("native: {name} is 503, and only livez is 200"),
             move || fail(&outage, detail),
         ));
     }
-    trials.push(Trial::test(
-        "native: a store that is too slow is not ready",
-        too_slow,
-    ));
+    trials.push(Trial::test("native: a slow store is not ready", slow_store));
     trials.extend(openapi::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
@@ -80,7 +77,7 @@ fn main() {
 fn run(scenario: &Scenario, today: NaiveDate) -> Result<(), Failed> {
     let host = MemoryHost::default();
     for step in &scenario.steps {
-        step.check(&ask(step, &host, today).0)
+        step.check(&send(step, &host, today).0)
             .map_err(|why| format!("{} {}: {why}", step.method, step.target))?;
     }
     Ok(())
@@ -114,50 +111,51 @@ fn fail(outage: &StoreError, detail: &'static str) -> Result<(), Failed> {
         not_ready("GET"),
         not_ready("HEAD"),
     ] {
-        let (answer, cause) = ask(&step, &host, today);
-        step.check(&answer)?;
+        let (response, cause) = send(&step, &host, today);
+        step.check(&response)?;
         if cause.as_ref() != Some(outage) {
-            return Err(format!("the log would get {cause:?}").into());
+            return Err(format!("the logged cause is {cause:?}").into());
         }
-        let told = String::from_utf8_lossy(&answer.body).into_owned();
-        if told.contains("refused") || told.contains("variable") {
-            return Err(format!("the client is told the cause: {told}").into());
+        let body = String::from_utf8_lossy(&response.body).into_owned();
+        if body.contains("refused") || body.contains("variable") {
+            return Err(format!("the response contains the cause: {body}").into());
         }
     }
-    let alive = ask(&request("GET", "/livez", ""), &host, today).0;
+    let alive = send(&request("GET", "/livez", ""), &host, today).0;
     if alive.status != 200 {
         return Err("livez depends on the store".into());
     }
     host.users.set_outage(None);
-    if ask(&request("GET", "/readyz", ""), &host, today).0.status != 200 || !host.users.is_empty() {
-        return Err("the store is not back as it was".into());
+    if send(&request("GET", "/readyz", ""), &host, today).0.status != 200 || !host.users.is_empty()
+    {
+        return Err("the store has not recovered".into());
     }
     Ok(())
 }
 
-/// A clock that goes on by more than a store may take, each time it is read.
-fn too_slow() -> Result<(), Failed> {
+/// A clock that advances by more than the timeout each time it is read.
+fn slow_store() -> Result<(), Failed> {
     let host = MemoryHost::default();
     let time = Cell::new(Duration::ZERO);
     let clock = || {
-        time.set(time.get() + READY_WITHIN + Duration::from_nanos(1));
+        time.set(time.get() + READINESS_TIMEOUT + Duration::from_nanos(1));
         time.get()
     };
     let request = Request::get("/readyz").body(&b""[..])?;
-    let answer = block_on(respond(
+    let outcome = block_on(respond(
         request,
         &Session::new(&host),
         TODAYS[0].parse()?,
         clock,
     ));
-    if answer.response.status() != 503 || answer.failure.is_none() {
-        return Err(format!("it is ready: {answer:?}").into());
+    if outcome.response.status() != 503 || outcome.failure.is_none() {
+        return Err(format!("it is ready: {outcome:?}").into());
     }
     Ok(())
 }
 
-/// The answer, as a server would send it, and what the log would get.
-fn ask(step: &Step, host: &MemoryHost, today: NaiveDate) -> (Answer, Option<StoreError>) {
+/// The response, as a server would send it, and the cause for the log.
+fn send(step: &Step, host: &MemoryHost, today: NaiveDate) -> (Response, Option<StoreError>) {
     let mut request = Request::builder()
         .method(Method::from_bytes(step.method.as_bytes()).expect("a method"))
         .uri(&step.target);
@@ -167,9 +165,9 @@ fn ask(step: &Step, host: &MemoryHost, today: NaiveDate) -> (Answer, Option<Stor
     request = request.header("content-length", step.body.len());
     let request = request.body(&step.body[..]).expect("a request");
     let session = Session::new(host);
-    let answer = block_on(respond(request, &session, today, || Duration::ZERO));
-    let cause = answer.failure.map(|failure| failure.error);
-    let response = answer.response;
+    let outcome = block_on(respond(request, &session, today, || Duration::ZERO));
+    let cause = outcome.failure.map(|failure| failure.error);
+    let response = outcome.response;
     let status = response.status().as_u16();
     let mut headers: Vec<_> = response
         .headers()
@@ -186,10 +184,10 @@ fn ask(step: &Step, host: &MemoryHost, today: NaiveDate) -> (Answer, Option<Stor
     if step.method == "HEAD" {
         body.clear();
     }
-    let answer = Answer {
+    let response = Response {
         status,
         headers,
         body,
     };
-    (answer, cause)
+    (response, cause)
 }

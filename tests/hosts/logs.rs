@@ -81,7 +81,11 @@ fn one_line_each(under_test: HostUnderTest) -> Result<(), Failed> {
         ];
         connection.exchange(method, target, &headers, body)?;
     }
-    let lines = lines(directory.path(), "answered", before + requests.len())?;
+    let lines = lines(
+        directory.path(),
+        "request completed",
+        before + requests.len(),
+    )?;
     for (number, (method, _, _, route, status)) in requests.iter().enumerate() {
         let id = format!("id-{number}");
         let mut of_request = lines.iter().filter(|line| line["request_id"] == id);
@@ -115,8 +119,10 @@ fn one_line_each(under_test: HostUnderTest) -> Result<(), Failed> {
 
 /// How many requests were answered until now: the one or more that found the host ready.
 fn lines_so_far(directory: &Path) -> Result<usize, Failed> {
-    let count =
-        || fs::read_to_string(directory.join("log")).map(|log| log.matches("\"answered\"").count());
+    let count = || {
+        fs::read_to_string(directory.join("log"))
+            .map(|log| log.matches("\"request completed\"").count())
+    };
     within(Duration::from_secs(10), || {
         count().is_ok_and(|count| count > 0)
     });
@@ -163,7 +169,7 @@ fn quiet(under_test: HostUnderTest) -> Result<(), Failed> {
         let answer = connection.exchange("GET", target, &[], b"")?;
         check(answer.status == status, || format!("{}", answer.status))?;
     }
-    let lines = lines(directory.path(), "answered", 1)?;
+    let lines = lines(directory.path(), "request completed", 1)?;
     let line = &lines[0];
     check(line["level"] == "error" && line["status"] == 503, || {
         line.to_string()
@@ -210,7 +216,7 @@ fn not_counted(under_test: HostUnderTest) -> Result<(), Failed> {
     let log = logs_of(data)?;
     let warned = log
         .lines()
-        .any(|line| line.contains(r#""level":"warn","message":"not counted""#));
+        .any(|line| line.contains(r#""level":"warn","message":"failed to record metrics""#));
     check(warned, || format!("no warning: {log}"))
 }
 

@@ -9,6 +9,7 @@ mod operations;
 #[path = "../suite/over_http.rs"]
 mod over_http;
 mod postgres;
+mod segments;
 mod smoke;
 #[path = "../suite/mod.rs"]
 mod suite;
@@ -31,7 +32,7 @@ use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
 use over_http::OverHttp;
 use suite::{
     conformance,
-    scenarios::{Answer, Scenario, scenarios},
+    scenarios::{Response, Scenario, scenarios},
 };
 use tempfile::TempDir;
 use tools::{HostKind, run};
@@ -224,6 +225,9 @@ impl HostUnderTest {
             self.trial("a release's smoke test passes", move |_| {
                 smoke::smoke_test(port)
             }),
+            self.trial("head and body arrive as one TCP segment", move |_| {
+                segments::one_per_response(port)
+            }),
             self.trial("two requests in one segment get two answers", move |_| {
                 hostile_input::pipelined(port)
             }),
@@ -290,7 +294,7 @@ fn run_scenario(scenario: &Scenario, port: u16) -> Result<(), Failed> {
             headers,
             body,
         } = answer.map_err(|error| format!("{} {}: {error}", step.method, step.target))?;
-        step.check(&Answer {
+        step.check(&Response {
             status,
             headers,
             body,

@@ -24,7 +24,7 @@ use super::{HostUnderTest, JSON, PUT, assert_no_sensitive_data, check, logs_of, 
 /// How long a request may go without an answer while a database is at fault.
 const BOUND: Duration = Duration::from_secs(5);
 
-pub const UNAVAILABLE: &str = "the store does not answer";
+pub const UNAVAILABLE: &str = "the store is unavailable";
 
 pub fn trials(under_test: &HostUnderTest) -> Vec<Trial> {
     let trial = |name: &str, test: fn(HostUnderTest) -> Result<(), Failed>| {

@@ -1,4 +1,4 @@
-//! The obligations of [`UserStore`], one check each. A store passes when every check returns.
+//! The guarantees of [`UserStore`], one check each. A store conforms if every check returns.
 
 use std::{collections::HashSet, thread};
 
@@ -9,21 +9,21 @@ use hello::{
 };
 use pollster::block_on;
 
-/// A check: a function of a way to reach the store, once for each thread that needs it.
+/// A check, called with a function that opens the store: each thread needs its own.
 pub type Check<S> = fn(&(dyn Fn() -> S + Sync));
 
-/// Every check, with its name. Each uses usernames of its own, so one store serves them all.
+/// Every check, with its name. Each has its own usernames, so one store serves them all.
 ///
-/// All dates are of the year 2000, and none is 29 February: a greeting tells these apart.
+/// All dates are in the year 2000, and none is 29 February: a greeting distinguishes these.
 pub fn checks<S: UserStore>() -> Vec<(&'static str, Check<S>)> {
     vec![
-        ("answers_a_ping", |store| {
+        ("responds_to_a_ping", |store| {
             assert_eq!(block_on(store().ping()), Ok(()));
         }),
-        ("knows_nobody_it_was_not_told_of", |store| {
+        ("an_unknown_user_is_none", |store| {
             assert_eq!(read(&store(), "Nobody"), Ok(None));
         }),
-        ("gives_back_what_was_saved", |store| {
+        ("returns_what_was_saved", |store| {
             save(&store(), "Grace", born(12, 9));
             assert_eq!(read(&store(), "Grace"), Ok(Some(born(12, 9))));
         }),
@@ -31,11 +31,11 @@ pub fn checks<S: UserStore>() -> Vec<(&'static str, Check<S>)> {
             save(&store(), "Edsger", born(5, 11));
             save(&store(), "Edsger", born(5, 12));
             assert_eq!(read(&store(), "Edsger"), Ok(Some(born(5, 12))));
-            // The same once more changes nothing.
+            // Idempotent.
             save(&store(), "Edsger", born(5, 12));
             assert_eq!(read(&store(), "Edsger"), Ok(Some(born(5, 12))));
         }),
-        ("tells_upper_case_from_lower_case", |store| {
+        ("usernames_are_case_sensitive", |store| {
             save(&store(), "Case", born(1, 1));
             save(&store(), "case", born(2, 2));
             save(&store(), "CASE", born(3, 3));
@@ -44,14 +44,14 @@ pub fn checks<S: UserStore>() -> Vec<(&'static str, Check<S>)> {
             assert_eq!(read(&store(), "CASE"), Ok(Some(born(3, 3))));
             assert_eq!(read(&store(), "cASE"), Ok(None));
         }),
-        ("keeps_the_longest_username_whole", |store| {
+        ("stores_the_longest_username", |store| {
             let (long, other) = ("L".repeat(64), format!("{}M", "L".repeat(63)));
             save(&store(), &long, born(7, 4));
             assert_eq!(read(&store(), &long), Ok(Some(born(7, 4))));
             assert_eq!(read(&store(), &other), Ok(None));
             assert_eq!(read(&store(), &long[1..]), Ok(None));
         }),
-        ("keeps_users_apart", |store| {
+        ("separates_users", |store| {
             let users: Vec<_> = (0..100u8)
                 .map(|n| {
                     let letters = [n / 10, n % 10].map(|digit| char::from(b'a' + digit));
@@ -67,18 +67,20 @@ pub fn checks<S: UserStore>() -> Vec<(&'static str, Check<S>)> {
                 assert_eq!(read(&store, name), Ok(Some(*date)), "{name}");
             }
         }),
-        ("leaves_one_of_64_saves_at_once", |store| {
+        ("of_64_concurrent_saves_one_wins", |store| {
             let dates: Vec<_> = (0..64).map(|n| born(n % 12 + 1, n % 28 + 1)).collect();
             thread::scope(|scope| {
                 for date in &dates {
                     scope.spawn(|| save(&store(), "Race", *date));
                 }
             });
-            let left = read(&store(), "Race").expect("an answer").expect("a user");
+            let left = read(&store(), "Race")
+                .expect("the store is available")
+                .expect("a user");
             assert!(dates.contains(&left), "{left} was never saved");
-            assert_eq!(read(&store(), "Race"), Ok(Some(left)), "it has settled");
+            assert_eq!(read(&store(), "Race"), Ok(Some(left)), "it is stable");
         }),
-        ("never_shows_half_a_save", |store| {
+        ("no_read_is_torn", |store| {
             save(&store(), "Torn", born(1, 1));
             let seen: HashSet<String> = thread::scope(|scope| {
                 let writer = scope.spawn(|| {
@@ -90,7 +92,9 @@ pub fn checks<S: UserStore>() -> Vec<(&'static str, Check<S>)> {
                 let store = store();
                 let mut seen = HashSet::new();
                 while !writer.is_finished() {
-                    let date = read(&store, "Torn").expect("an answer").expect("a user");
+                    let date = read(&store, "Torn")
+                        .expect("the store is available")
+                        .expect("a user");
                     seen.insert(date.to_string());
                 }
                 seen

@@ -1,4 +1,4 @@
-//! What every host and every store has to pass.
+//! The tests that every host and every store has to pass.
 
 pub mod conformance;
 pub mod rule;

@@ -1,4 +1,4 @@
-//! A service that runs on a host, seen as the store that it keeps its users in.
+//! A running service as a [`UserStore`]: the conformance suite over HTTP.
 
 use std::{cell::RefCell, io};
 
@@ -13,8 +13,8 @@ use serde_json::Value;
 
 /// The store behind a service, over one connection.
 ///
-/// A greeting tells the day and the month of a birthday and not its year, so this store is
-/// for dates of the year 2000, and none on 29 February.
+/// A greeting reveals the day and the month of a birthday and not its year, so this store is
+/// for dates in the year 2000, and not for 29 February.
 pub struct OverHttp {
     connection: RefCell<Connection>,
     today: NaiveDate,

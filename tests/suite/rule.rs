@@ -1,9 +1,9 @@
-//! The birthday rule a second time, on purpose by another way: by walking the calendar.
+//! The birthday rule as a test oracle, implemented in another way: by walking the calendar.
 
 use chrono::{Datelike, NaiveDate};
 
-/// Whether somebody born on `month`/`day` celebrates on `date`.
-pub fn celebrates(month: u32, day: u32, date: NaiveDate) -> bool {
+/// Whether `date` is an anniversary of `month`/`day`.
+pub fn is_anniversary(month: u32, day: u32, date: NaiveDate) -> bool {
     let (month, day) = if (month, day) == (2, 29) && !date.leap_year() {
         (2, 28)
     } else {
@@ -12,10 +12,10 @@ pub fn celebrates(month: u32, day: u32, date: NaiveDate) -> bool {
     (date.month(), date.day()) == (month, day)
 }
 
-/// Days from `today` to the next day on which somebody born on `born` celebrates.
+/// Days from `today` to the next anniversary of `born`.
 pub fn days_until(born: NaiveDate, today: NaiveDate) -> usize {
     today
         .iter_days()
-        .position(|date| celebrates(born.month(), born.day(), date))
-        .expect("a year holds every anniversary")
+        .position(|date| is_anniversary(born.month(), born.day(), date))
+        .expect("every anniversary occurs within a year")
 }

@@ -1,23 +1,23 @@
-//! The contract as one table: requests in order, and what each is answered.
+//! The contract as one table of requests and expected responses.
 //!
-//! Hosts and stores are columns of this table, not copies of it. Every scenario has usernames
-//! of its own, so that one store serves the whole table.
+//! It runs natively, and on every host with every store. Every scenario has its own usernames, so that
+//! one store serves the whole table.
 
 use std::borrow::Cow;
 
 use chrono::{Datelike, Days, NaiveDate};
-use hello::docs;
+use hello::api::docs;
 use serde_json::{Value, json};
 
 use super::rule;
 
-/// Requests in order, with their answers.
+/// Requests in order, with their expected responses.
 pub struct Scenario {
     pub name: &'static str,
     pub steps: Vec<Step>,
 }
 
-/// A request and its answer.
+/// A request and its expected response.
 pub struct Step {
     pub method: &'static str,
     pub target: String,
@@ -27,46 +27,50 @@ pub struct Step {
     pub expected: Expected,
 }
 
-/// What an answer holds, beside its status and what every answer has.
+/// The expected response, besides its status and the headers that every response has.
 pub enum Expected {
-    /// No body and no `content-length`, and this `allow` if any.
+    /// No body and no `content-length`, and this `allow`, if any.
     Nothing { allow: Option<&'static str> },
-    /// This JSON object, of this type.
+    /// This JSON object.
     Json(Value),
-    /// A problem document with this detail, and this header if any.
+    /// Problem details with this detail, and this header, if any.
     Problem {
         detail: &'static str,
         header: Option<(&'static str, &'static str)>,
     },
-    /// A problem document that names the dependency.
-    #[allow(dead_code, reason = "only the native column takes the store away")]
+    /// Problem details with the name of the dependency.
+    #[allow(dead_code, reason = "only the native tests simulate an outage")]
     NotReady {
         detail: &'static str,
         dependency: &'static str,
     },
-    /// A document with these headers that has this in it.
+    /// A document with these headers that contains this.
     Document {
         headers: Vec<(&'static str, &'static str)>,
         part: Cow<'static, [u8]>,
     },
 }
 
-/// An answer, as a column of the table got it.
-pub struct Answer {
+/// A response, whatever received it.
+pub struct Response {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
 
 impl Step {
-    /// Says what is wrong with `answer`, if anything.
-    pub fn check(&self, answer: &Answer) -> Result<(), String> {
+    /// Compares `response` with the expected one.
+    ///
+    /// # Errors
+    ///
+    /// The first difference.
+    pub fn check(&self, response: &Response) -> Result<(), String> {
         let header = |name: &str| {
-            let mut values = answer.headers.iter().filter(|(key, _)| key == name);
+            let mut values = response.headers.iter().filter(|(key, _)| key == name);
             let value = values.next().map(|(_, value)| value.as_str());
             match values.next() {
                 None => Ok(value),
-                Some(_) => Err(format!("{name} stands there twice")),
+                Some(_) => Err(format!("{name} is repeated")),
             }
         };
         let expect = |what: &str, found: Option<&str>, wanted: Option<&str>| {
@@ -76,9 +80,9 @@ impl Step {
                 Err(format!("{what} is {found:?} and not {wanted:?}"))
             }
         };
-        if answer.status != self.status {
-            let body = String::from_utf8_lossy(&answer.body);
-            return Err(format!("status {}: {body}", answer.status));
+        if response.status != self.status {
+            let body = String::from_utf8_lossy(&response.body);
+            return Err(format!("status {}: {body}", response.status));
         }
         expect(
             "x-content-type-options",
@@ -89,11 +93,15 @@ impl Step {
             for (name, value) in headers {
                 expect(name, header(name)?, Some(value))?;
             }
-            let is_there = answer.body.windows(part.len()).any(|found| *part == found);
+            let is_there = part.is_empty()
+                || response
+                    .body
+                    .windows(part.len())
+                    .any(|found| *part == found);
             return match (self.method, is_there) {
-                ("HEAD", _) if answer.body.is_empty() => Ok(()),
+                ("HEAD", _) if response.body.is_empty() => Ok(()),
                 ("GET", true) => Ok(()),
-                _ => Err(format!("the body has {} bytes", answer.body.len())),
+                _ => Err(format!("the body has {} bytes", response.body.len())),
             };
         }
         expect("cache-control", header("cache-control")?, Some("no-store"))?;
@@ -101,9 +109,9 @@ impl Step {
             Expected::Nothing { allow } => {
                 expect("allow", header("allow")?, *allow)?;
                 expect("content-type", header("content-type")?, None)?;
-                // RFC 9110, section 8.6: a 204 states no length.
+                // RFC 9110, section 8.6: a 204 has no content-length.
                 expect("content-length", header("content-length")?, None)?;
-                return if answer.body.is_empty() {
+                return if response.body.is_empty() {
                     Ok(())
                 } else {
                     Err("there is a body".to_owned())
@@ -135,7 +143,7 @@ impl Step {
                 });
                 ("application/problem+json", document)
             }
-            Expected::Document { .. } => unreachable!("it is checked above"),
+            Expected::Document { .. } => unreachable!("checked above"),
         };
         expect("content-type", header("content-type")?, Some(content_type))?;
         let length = serde_json::to_vec(&wanted).map_or(0, |bytes| bytes.len());
@@ -145,14 +153,14 @@ impl Step {
             Some(&length.to_string()),
         )?;
         if self.method == "HEAD" {
-            return if answer.body.is_empty() {
+            return if response.body.is_empty() {
                 Ok(())
             } else {
-                Err("HEAD was answered with a body".to_owned())
+                Err("the response to HEAD has a body".to_owned())
             };
         }
-        let found: Value = serde_json::from_slice(&answer.body)
-            .map_err(|error| format!("the body is no JSON: {error}"))?;
+        let found: Value = serde_json::from_slice(&response.body)
+            .map_err(|error| format!("the body is not JSON: {error}"))?;
         if found == wanted {
             Ok(())
         } else {
@@ -167,7 +175,8 @@ fn title(status: u16) -> &'static str {
         404 => "Not Found",
         405 => "Method Not Allowed",
         406 => "Not Acceptable",
-        413 => "Payload Too Large",
+        412 => "Precondition Failed",
+        413 => "Content Too Large",
         415 => "Unsupported Media Type",
         503 => "Service Unavailable",
         other => panic!("the contract has no problem of status {other}"),
@@ -177,27 +186,31 @@ fn title(status: u16) -> &'static str {
 const USER_METHODS: &str = "GET, HEAD, PUT, OPTIONS";
 const READ_METHODS: &str = "GET, HEAD, OPTIONS";
 
-const NO_FILE: &str = "there is no file of this name";
-const NO_PATH: &str = "there is nothing at this path";
-const NO_USER: &str = "there is no user of this name";
-const NO_METHOD: &str = "this path does not take this method";
-const LETTERS: &str = "the username may hold only the letters A-Z and a-z";
-const LENGTH: &str = "the username must have 1 to 64 letters";
-const OBJECT: &str = "the body must be one JSON object";
+const FILE_NOT_FOUND: &str = "file not found";
+const NO_ROUTE: &str = "no such route";
+const USER_NOT_FOUND: &str = "user not found";
+const METHOD_NOT_ALLOWED: &str = "method not allowed for this resource";
+const LETTERS: &str = "username must contain only the letters A-Z and a-z";
+const LENGTH: &str = "username must be 1 to 64 letters long";
+const OBJECT: &str = "request body must be a single JSON object";
 const MISSING: &str = "dateOfBirth is missing";
-const REPEATED: &str = "the body repeats a member";
+const DUPLICATE: &str = "duplicate member in JSON object";
 const STRING: &str = "dateOfBirth must be a string";
-const FORMAT: &str = "dateOfBirth must be written YYYY-MM-DD";
-const NO_DAY: &str = "dateOfBirth must be a day of the calendar, from 0001-01-01 on";
+const FORMAT: &str = "dateOfBirth must have the format YYYY-MM-DD";
+const NOT_A_DATE: &str = "dateOfBirth must be a valid calendar date, 0001-01-01 or later";
 const NOT_PAST: &str = "dateOfBirth must be before today (UTC)";
-const TOO_LARGE: &str = "the body must have 4096 bytes at most";
-const NOT_JSON: &str = "the body must be application/json";
-const GZIP_ALONE: &str = "this file is there as gzip alone";
-const COMPRESSED: &str = "the body must not be compressed";
+const TOO_LARGE: &str = "request body must not exceed 4096 bytes";
+const NOT_JSON: &str = "send content-type: application/json";
+const GZIP_ONLY: &str = "only available gzip-encoded";
+const CODED: &str = "send no content-encoding";
+const EMPTY: &str = "request body is required";
+const PARTIAL: &str = "partial PUT is not supported: send no content-range";
+const NO_ENTITY_TAG: &str = "if-match is false: no resource has an entity tag";
+const WILDCARD: &str = "conditional requests with * are not supported";
 
 const JSON: (&str, &str) = ("content-type", "application/json");
 
-/// The whole table, on the day that `today` is.
+/// The whole table, for the date `today`.
 pub fn scenarios(today: NaiveDate) -> Vec<Scenario> {
     let mut all = greetings(today);
     all.extend([
@@ -205,6 +218,7 @@ pub fn scenarios(today: NaiveDate) -> Vec<Scenario> {
         methods(),
         usernames(today),
         headers(),
+        preconditions(),
         bodies(),
         sizes(),
         operations(),
@@ -215,9 +229,9 @@ pub fn scenarios(today: NaiveDate) -> Vec<Scenario> {
 }
 
 fn greetings(today: NaiveDate) -> Vec<Scenario> {
-    // The year 2000 has every day that a year can have.
+    // 2000 is a leap year.
     let born_on = |date: NaiveDate| format!("2000-{:02}-{:02}", date.month(), date.day());
-    let greeted = |user: &'static str, born: &str| {
+    let is_greeted = |user: &'static str, born: &str| {
         let date: NaiveDate = born.parse().expect("a date");
         let days = rule::days_until(date, today);
         vec![
@@ -231,37 +245,37 @@ fn greetings(today: NaiveDate) -> Vec<Scenario> {
     vec![
         scenario(
             "a birthday today is congratulated",
-            greeted("Today", &in_days(0)),
+            is_greeted("Today", &in_days(0)),
         ),
         scenario(
             "a birthday tomorrow is 1 day away",
-            greeted("Tomorrow", &in_days(1)),
+            is_greeted("Tomorrow", &in_days(1)),
         ),
         scenario(
             "a birthday in 100 days is 100 days away",
-            greeted("Hundred", &in_days(100)),
+            is_greeted("Hundred", &in_days(100)),
         ),
         scenario(
-            "somebody born yesterday is greeted",
-            greeted("Newborn", &yesterday),
+            "a user born yesterday is greeted",
+            is_greeted("Newborn", &yesterday),
         ),
-        scenario("a leap day is greeted", greeted("Leap", "2000-02-29")),
+        scenario("a leap day is greeted", is_greeted("Leap", "2000-02-29")),
         scenario(
             "the first day of the calendar is greeted",
-            greeted("Ancient", "0001-01-01"),
+            is_greeted("Ancient", "0001-01-01"),
         ),
         scenario(
             "an unknown user is 404, for HEAD too",
             vec![
-                get("/hello/Unknown", 404, problem(NO_USER)),
-                head("/hello/Unknown", 404, problem(NO_USER)),
+                get("/hello/Unknown", 404, problem(USER_NOT_FOUND)),
+                head("/hello/Unknown", 404, problem(USER_NOT_FOUND)),
             ],
         ),
         scenario(
             "a second PUT replaces the first",
             [save("Twice", "1990-06-20")]
                 .into_iter()
-                .chain(greeted("Twice", &in_days(3)))
+                .chain(is_greeted("Twice", &in_days(3)))
                 .collect(),
         ),
     ]
@@ -288,10 +302,10 @@ fn paths() -> Scenario {
         "/openapi.yaml",
     ]
     .into_iter()
-    .map(|path| get(path, 404, problem(NO_PATH)))
+    .map(|path| get(path, 404, problem(NO_ROUTE)))
     .collect();
-    steps.push(step("PUT", "/hello/", 404, problem(NO_PATH)));
-    steps.push(step("OPTIONS", "/nowhere", 404, problem(NO_PATH)));
+    steps.push(step("PUT", "/hello/", 404, problem(NO_ROUTE)));
+    steps.push(step("OPTIONS", "/nowhere", 404, problem(NO_ROUTE)));
     steps.push(get(
         "/livez",
         200,
@@ -312,7 +326,7 @@ fn paths() -> Scenario {
         200,
         Expected::Json(json!({"status": "ready"})),
     ));
-    scenario("a path is exactly its path", steps)
+    scenario("paths match as a whole, and case-sensitively", steps)
 }
 
 fn methods() -> Scenario {
@@ -320,7 +334,7 @@ fn methods() -> Scenario {
         allow: Some(methods),
     };
     let refused = |methods| Expected::Problem {
-        detail: NO_METHOD,
+        detail: METHOD_NOT_ALLOWED,
         header: Some(("allow", methods)),
     };
     let mut steps = vec![step("OPTIONS", "/hello/Ada", 204, allow(USER_METHODS))];
@@ -342,10 +356,7 @@ fn methods() -> Scenario {
     ] {
         steps.push(step(method, "/hello/Ada", 405, refused(USER_METHODS)));
     }
-    scenario(
-        "a method that a path does not take is 405 with Allow",
-        steps,
-    )
+    scenario("a method that is not allowed is 405 with Allow", steps)
 }
 
 fn usernames(today: NaiveDate) -> Scenario {
@@ -354,9 +365,9 @@ fn usernames(today: NaiveDate) -> Scenario {
     let days = rule::days_until(born.parse().expect("a date"), today);
     let mut steps = vec![
         save("Decoded", born),
-        // Echoed as decoded, and the query is none of its business.
+        // Percent-decoded in the greeting, and the query is ignored.
         get("/hello/%44ecoded?lang=de", 200, greets("Decoded", days)),
-        get("/hello/decoded", 404, problem(NO_USER)),
+        get("/hello/decoded", 404, problem(USER_NOT_FOUND)),
         save(&longest, born),
         get(&format!("/hello/{longest}"), 200, greets(&longest, days)),
     ];
@@ -403,9 +414,13 @@ fn headers() -> Scenario {
         headers: headers.to_vec(),
         ..put("/hello/Media", BODY, status, expected)
     };
-    let refused = |detail| Expected::Problem {
-        detail,
+    let not_json = || Expected::Problem {
+        detail: NOT_JSON,
         header: Some(("accept", "application/json")),
+    };
+    let coded = || Expected::Problem {
+        detail: CODED,
+        header: Some(("accept-encoding", "identity")),
     };
     let mut steps = Vec::new();
     for refused_type in [
@@ -417,24 +432,30 @@ fn headers() -> Scenario {
         "json",
         "",
     ] {
-        steps.push(with(
-            &[("content-type", refused_type)],
-            415,
-            refused(NOT_JSON),
-        ));
+        let content_type = ("content-type", refused_type);
+        steps.push(with(&[content_type], 415, not_json()));
+        steps.push(Step {
+            body: Vec::new(),
+            ..with(&[content_type], 400, problem(EMPTY))
+        });
     }
-    steps.push(with(&[], 415, refused(NOT_JSON)));
-    steps.push(with(
-        &[JSON, ("content-type", "text/plain")],
-        415,
-        refused(NOT_JSON),
-    ));
-    steps.push(with(
-        &[JSON, ("content-encoding", "gzip")],
-        415,
-        refused(COMPRESSED),
-    ));
-    steps.push(get("/hello/Media", 404, problem(NO_USER)));
+    for content_type in ["text/plain", "application/json"] {
+        let two = [JSON, ("content-type", content_type)];
+        steps.push(with(&two, 415, not_json()));
+    }
+    for coding in ["gzip", "identity"] {
+        let coding = ("content-encoding", coding);
+        steps.push(with(&[JSON, coding], 415, coded()));
+        steps.push(with(&[coding], 415, coded()));
+        steps.push(Step {
+            body: Vec::new(),
+            ..with(&[coding], 400, problem(EMPTY))
+        });
+    }
+    let range = ("content-range", "bytes 0-27/28");
+    steps.push(with(&[JSON, range], 400, problem(PARTIAL)));
+    steps.push(with(&[range], 400, problem(PARTIAL)));
+    steps.push(get("/hello/Media", 404, problem(USER_NOT_FOUND)));
     for json_type in [
         "application/json",
         "Application/JSON",
@@ -444,12 +465,122 @@ fn headers() -> Scenario {
     ] {
         steps.push(with(&[("content-type", json_type)], 204, nothing()));
     }
-    scenario("a PUT that is not JSON is 415", steps)
+    // RFC 9110, section 8.3: without a type, the recipient may examine the content.
+    steps.push(with(&[], 204, nothing()));
+    scenario("a PUT is JSON, unless its headers say otherwise", steps)
+}
+
+fn preconditions() -> Scenario {
+    const BODY: &str = r#"{"dateOfBirth":"1990-06-20"}"#;
+    const USER: &str = "/hello/Conditional";
+    const TAG: (&str, &str) = ("if-match", "\"x\"");
+    let with = |headers: &[(&'static str, &'static str)], step: Step| Step {
+        headers: [&step.headers, headers].concat(),
+        ..step
+    };
+    let refused = || put(USER, BODY, 412, problem(NO_ENTITY_TAG));
+    let unsupported = || put(USER, BODY, 400, problem(WILDCARD));
+    let mut steps = vec![
+        with(&[TAG], refused()),
+        with(&[("if-match", "W/\"x\", \"y\"")], refused()),
+        with(&[("if-match", "\"*\"")], refused()),
+        with(&[("if-match", "x")], refused()),
+        with(&[("if-match", "")], refused()),
+        with(&[TAG, ("if-none-match", "*")], refused()),
+        with(&[("if-match", "*")], unsupported()),
+        with(&[("if-none-match", "*")], unsupported()),
+        with(
+            &[("if-none-match", "\"x\""), ("if-none-match", " * ")],
+            unsupported(),
+        ),
+        // RFC 9110, section 13.2.1: after all other checks of path, method and headers, and before
+        // the content is processed.
+        with(&[TAG], put(USER, "{", 412, problem(NO_ENTITY_TAG))),
+        with(&[TAG], put("/hello/Ada1", BODY, 400, problem(LETTERS))),
+        with(
+            &[TAG, ("content-range", "bytes 0-27/28")],
+            put(USER, BODY, 400, problem(PARTIAL)),
+        ),
+        with(
+            &[TAG, ("content-encoding", "gzip")],
+            put(USER, BODY, 415, problem(CODED)),
+        ),
+        with(
+            &[TAG],
+            put(USER, &" ".repeat(4097), 413, problem(TOO_LARGE)),
+        ),
+        with(
+            &[TAG],
+            step("DELETE", USER, 405, problem(METHOD_NOT_ALLOWED)),
+        ),
+        with(&[TAG], get(USER, 404, problem(USER_NOT_FOUND))),
+        with(&[TAG], head(USER, 404, problem(USER_NOT_FOUND))),
+        with(&[TAG], get("/nowhere", 404, problem(NO_ROUTE))),
+        with(
+            &[("if-none-match", "*")],
+            get(USER, 404, problem(USER_NOT_FOUND)),
+        ),
+        // So far, nothing was saved.
+        with(
+            &[("if-none-match", "\"x\", W/\"y\"")],
+            put(USER, BODY, 204, nothing()),
+        ),
+        with(
+            &[("if-none-match", "\"*\"")],
+            put(USER, BODY, 204, nothing()),
+        ),
+        // Ignored: there is no modification date.
+        with(
+            &[
+                ("if-unmodified-since", "Thu, 01 Jan 1970 00:00:00 GMT"),
+                ("if-modified-since", "Fri, 31 Dec 9999 23:59:59 GMT"),
+            ],
+            put(USER, BODY, 204, nothing()),
+        ),
+        with(
+            &[TAG],
+            step(
+                "OPTIONS",
+                USER,
+                204,
+                Expected::Nothing {
+                    allow: Some(USER_METHODS),
+                },
+            ),
+        ),
+    ];
+    let asset = format!("/docs/{}", docs::ASSETS[0].name);
+    for path in [
+        USER,
+        "/metrics",
+        "/docs",
+        &asset,
+        "/openapi.json",
+        "/livez",
+        "/readyz",
+    ] {
+        for request in [get, head] {
+            steps.push(with(&[TAG], request(path, 412, problem(NO_ENTITY_TAG))));
+            for name in ["if-match", "if-none-match"] {
+                steps.push(with(&[(name, "*")], request(path, 400, problem(WILDCARD))));
+            }
+            let found = Expected::Document {
+                headers: Vec::new(),
+                part: Cow::default(),
+            };
+            steps.push(with(
+                &[("if-none-match", "\"x\"")],
+                request(path, 200, found),
+            ));
+        }
+    }
+    scenario("preconditions are evaluated, or refused", steps)
 }
 
 fn bodies() -> Scenario {
     let mut steps: Vec<_> = [
-        ("", OBJECT),
+        ("", EMPTY),
+        (" ", OBJECT),
         ("{", OBJECT),
         ("null", OBJECT),
         ("[]", OBJECT),
@@ -474,13 +605,13 @@ fn bodies() -> Scenario {
         (r#"{"dateOfBirth":{"$gt":""}}"#, STRING),
         (
             r#"{"dateOfBirth":"1990-06-20","dateOfBirth":"1990-06-20"}"#,
-            REPEATED,
+            DUPLICATE,
         ),
         (
             r#"{"dateOfBirth":"1990-06-20","dateOf\u0042irth":"1991-06-20"}"#,
-            REPEATED,
+            DUPLICATE,
         ),
-        (r#"{"x":1,"dateOfBirth":"1990-06-20","x":2}"#, REPEATED),
+        (r#"{"x":1,"dateOfBirth":"1990-06-20","x":2}"#, DUPLICATE),
     ]
     .into_iter()
     .map(|(body, detail)| put("/hello/Body", body, 400, problem(detail)))
@@ -489,7 +620,7 @@ fn bodies() -> Scenario {
         body: b"{\"dateOfBirth\":\"1990-06-2\xff\"}".to_vec(),
         ..put("/hello/Body", "", 400, problem(OBJECT))
     });
-    // As deep as 4096 bytes go: the stack of a component is small.
+    // Nested as deep as 4096 bytes allow: the stack of a component is small.
     let nested = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     for (value, detail) in [
         (nested(120), STRING),
@@ -500,7 +631,7 @@ fn bodies() -> Scenario {
         let body = format!(r#"{{"dateOfBirth":{value}}}"#);
         steps.push(put("/hello/Body", &body, 400, problem(detail)));
     }
-    steps.push(get("/hello/Body", 404, problem(NO_USER)));
+    steps.push(get("/hello/Body", 404, problem(USER_NOT_FOUND)));
     let deep = format!(r#"{{"x":{},"dateOfBirth":"1990-06-20"}}"#, nested(2000));
     steps.push(put("/hello/Body", &deep, 204, nothing()));
     for body in [
@@ -511,17 +642,17 @@ fn bodies() -> Scenario {
     ] {
         steps.push(put("/hello/Body", body, 204, nothing()));
     }
-    scenario("a body is one JSON object with one date", steps)
+    scenario("a body is a single JSON object with a date", steps)
 }
 
 fn sizes() -> Scenario {
     let padded = |length: usize| format!("{:<length$}", r#"{"dateOfBirth":"1990-06-20"}"#);
     scenario(
-        "a body has 4096 bytes at most",
+        "a body must not exceed 4096 bytes",
         vec![
             put("/hello/Size", &padded(4097), 413, problem(TOO_LARGE)),
             put("/hello/Size", &padded(60_000), 413, problem(TOO_LARGE)),
-            get("/hello/Size", 404, problem(NO_USER)),
+            get("/hello/Size", 404, problem(USER_NOT_FOUND)),
             put("/hello/Size", &padded(4096), 204, nothing()),
         ],
     )
@@ -549,13 +680,13 @@ fn dates(today: NaiveDate) -> Scenario {
         ("1990‐06‐20", FORMAT),
         ("１９９０-06-20", FORMAT),
         ("1990-06-20\\u0000", FORMAT),
-        ("0000-01-01", NO_DAY),
-        ("1990-00-01", NO_DAY),
-        ("1990-13-01", NO_DAY),
-        ("1990-01-00", NO_DAY),
-        ("1990-06-31", NO_DAY),
-        ("1990-02-29", NO_DAY),
-        ("1900-02-29", NO_DAY),
+        ("0000-01-01", NOT_A_DATE),
+        ("1990-00-01", NOT_A_DATE),
+        ("1990-13-01", NOT_A_DATE),
+        ("1990-01-00", NOT_A_DATE),
+        ("1990-06-31", NOT_A_DATE),
+        ("1990-02-29", NOT_A_DATE),
+        ("1900-02-29", NOT_A_DATE),
         (today.as_str(), NOT_PAST),
         (tomorrow.as_str(), NOT_PAST),
         ("9999-12-31", NOT_PAST),
@@ -566,8 +697,8 @@ fn dates(today: NaiveDate) -> Scenario {
         put("/hello/Date", &body, 400, problem(detail))
     })
     .collect();
-    steps.push(get("/hello/Date", 404, problem(NO_USER)));
-    scenario("a date is a past day of the calendar, in ten bytes", steps)
+    steps.push(get("/hello/Date", 404, problem(USER_NOT_FOUND)));
+    scenario("a date is a past calendar date, in ten bytes", steps)
 }
 
 fn operations() -> Scenario {
@@ -613,7 +744,7 @@ fn operations() -> Scenario {
         steps.push(head(path, 200, expected()));
         steps.push(get(&format!("{path}?x=1"), 200, expected()));
     }
-    scenario("metrics and documentation are there", steps)
+    scenario("metrics and documentation are served", steps)
 }
 
 fn assets() -> Scenario {
@@ -646,16 +777,16 @@ fn assets() -> Scenario {
             for ask in [get, head] {
                 steps.push(Step {
                     headers: vec![("accept-encoding", refused)],
-                    ..ask(&path, 406, problem(GZIP_ALONE))
+                    ..ask(&path, 406, problem(GZIP_ONLY))
                 });
             }
         }
     }
     for name in ["swagger-ui.css", "..", "index.html", "%2e%2e%2fCargo.toml"] {
-        steps.push(get(&format!("/docs/{name}"), 404, problem(NO_FILE)));
-        steps.push(head(&format!("/docs/{name}"), 404, problem(NO_FILE)));
+        steps.push(get(&format!("/docs/{name}"), 404, problem(FILE_NOT_FOUND)));
+        steps.push(head(&format!("/docs/{name}"), 404, problem(FILE_NOT_FOUND)));
     }
-    scenario("the documentation's files are there as gzip", steps)
+    scenario("static files are served gzip-encoded", steps)
 }
 
 fn scenario(name: &'static str, steps: Vec<Step>) -> Scenario {

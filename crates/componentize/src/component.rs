@@ -1,6 +1,6 @@
 //! From the core module that the linker leaves to a component with the documentation's files.
 //!
-//! `src/docs/files.rs` puts the files into a custom section and imports a function that reads
+//! `src/api/docs/files.rs` puts the files into a custom section and imports a function that reads
 //! them. Here the section becomes a *passive* data segment, and the import a function that is one
 //! `memory.init` from it. An active segment would be a part of the memory's first image, which
 //! Spin's pooling allocator copies back after every request: with the files in it, that was the
@@ -33,7 +33,7 @@ const READ: &str = "read";
 ///
 /// # Errors
 ///
-/// One sentence, if the module is not of the shape that `src/docs/files.rs` gives it, or its
+/// One sentence, if the module is not of the shape that `src/api/docs/files.rs` gives it, or its
 /// imports are not those of its world.
 pub fn component(module: &[u8]) -> Result<Vec<u8>> {
     ComponentEncoder::default()

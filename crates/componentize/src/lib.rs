@@ -17,7 +17,7 @@ use tools::{
     wasm_target::{Compiler, TARGET},
 };
 
-/// What `hello_build_info` tells as the revision, see `src/metrics.rs`.
+/// What `hello_build_info` tells as the revision, see `src/metrics/exposition.rs`.
 const REVISION_VARIABLE: &str = "HELLO_REVISION";
 
 /// Builds the artifact of `host`, or of all hosts, and says how large each is.

@@ -20,9 +20,9 @@ use harness::{
     process::{Process, end_all_on_signal},
 };
 use hello::{
-    http::{Failure, Route},
-    metrics::{self, memory::MemoryCounters},
-    store::{Operation, StoreError},
+    metrics::{self, exposition, memory::MemoryCounters, record},
+    route::Route,
+    store::{Failure, Operation, StoreError},
 };
 use libtest_mimic::{Arguments, Failed, Trial};
 use pollster::block_on;
@@ -75,13 +75,13 @@ fn exposition() -> String {
         operation: Operation::Read,
         error: StoreError::Corrupt,
     };
-    let build = metrics::Build {
+    let build = exposition::Build {
         host: "spin",
         store: "postgres",
     };
     let took = Duration::from_millis(1);
-    block_on(metrics::count(&counters, request, took, Some(&failure))).expect("counted");
-    block_on(metrics::expose(Some(&counters), build)).expect("exposed")
+    block_on(record::request(&counters, request, took, Some(&failure))).expect("counted");
+    block_on(exposition::encode(Some(&counters), build)).expect("exposed")
 }
 
 /// A real Postgres into an S3 server, and back into another database.

@@ -1,4 +1,4 @@
-//! Users in the key-value store that the label `default` is bound to.
+//! Users in the key-value store of the label `default`.
 
 use hello::{
     birthday::DateOfBirth,
@@ -7,7 +7,7 @@ use hello::{
 };
 use spin_sdk::key_value::{Error, Store};
 
-/// Opens the store anew for every call: an instance lives for one request.
+/// Opens the store for every call: an instance lives for one request.
 pub struct KeyValueStore;
 
 impl UserStore for KeyValueStore {
@@ -25,9 +25,9 @@ impl UserStore for KeyValueStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        // To open is not enough: Spin opens a Redis store whose server does not answer.
+        // Opening is not enough: Spin opens a Redis store whose server is down.
         open()?
-            .exists(key_value::NO_USER)
+            .exists(key_value::PROBE_KEY)
             .map(drop)
             .map_err(unavailable)
     }

@@ -1,6 +1,6 @@
-//! hello on Spin: the application variable `store` says which store keeps the users. What backs
-//! the key-value labels `default` and `metrics` is in the runtime configuration, and where Postgres
-//! is, in the variables `postgres_…`.
+//! hello on Spin: the application variable `store` selects the user store. The runtime config
+//! defines the backends of the key-value labels `default` and `metrics`, and the variables
+//! `postgres_…` are the address of Postgres.
 
 #![cfg(target_family = "wasm")]
 #![allow(
@@ -14,7 +14,10 @@ mod postgres;
 
 use hello::{
     host::Host,
-    store::{Binding, Store, StoreError},
+    store::{
+        StoreError,
+        binding::{Binding, Store},
+    },
 };
 use spin_sdk::variables;
 use wasip2::{

@@ -1,4 +1,4 @@
-//! Users in Postgres, over the pool that Spin keeps for an address.
+//! Users in Postgres, over Spin's connection pool for an address.
 
 use std::fmt::Write;
 
@@ -15,22 +15,23 @@ use spin_sdk::{
     variables,
 };
 
-/// What stands in spin.toml for a host that nobody has named: Spin refuses an empty one.
+/// The placeholder in spin.toml for a host that is not configured: Spin refuses an empty one.
 const NO_HOST: &str = "postgres.invalid";
 
-/// A database, by its connection string.
+/// A database.
 pub struct PostgresStore {
+    /// A libpq connection string.
     address: String,
 }
 
 impl PostgresStore {
-    /// Takes the address from the application's variables.
+    /// Reads the address from the application's variables.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Misconfigured`], with the name of the variable that is wrong.
+    /// [`StoreError::Misconfigured`], with the name of the variable that is not set.
     pub fn from_variables() -> Result<Self, StoreError> {
-        // The server's answer is bounded by the role's statement_timeout, see migrations/.
+        // The role's statement_timeout bounds the server's response, see migrations/.
         let mut address = String::from("connect_timeout=2 tcp_user_timeout=4");
         for (variable, keyword) in [
             ("postgres_host", "host"),
@@ -95,7 +96,7 @@ fn text(username: &Username) -> ParameterValue {
 
 fn unavailable(error: PgError) -> StoreError {
     let why = match error {
-        // The other members hold values, such as the key of a row.
+        // The other fields contain values, such as the key of a row.
         PgError::QueryFailed(QueryError::DbError(error)) => {
             format!("{}: {}", error.code, error.message)
         }
@@ -105,6 +106,6 @@ fn unavailable(error: PgError) -> StoreError {
         | PgError::ValueConversionFailed(why)
         | PgError::Other(why) => why,
     };
-    // Spin prints a chain of causes over several lines.
+    // Spin formats a chain of causes over several lines.
     StoreError::Unavailable(why.split_whitespace().collect::<Vec<_>>().join(" "))
 }

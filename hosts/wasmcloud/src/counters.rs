@@ -7,32 +7,32 @@ use crate::{
     key_value::{bucket, unavailable},
 };
 
-/// The store, open.
+/// The open store.
 pub struct OpenCounters(Bucket);
 
 /// Opens the store.
 ///
 /// # Errors
 ///
-/// [`StoreError::Unavailable`], in the host's words.
+/// [`StoreError::Unavailable`], with the host's message.
 pub fn open() -> Result<OpenCounters, StoreError> {
     bucket("metrics").map(OpenCounters)
 }
 
 impl Counters for OpenCounters {
-    async fn add(&self, name: &str, n: u64) -> Result<u64, StoreError> {
-        increment(&self.0, name, n).map_err(unavailable)
+    async fn increment(&self, key: &str, n: u64) -> Result<u64, StoreError> {
+        increment(&self.0, key, n).map_err(unavailable)
     }
 
-    async fn names(&self) -> Result<Vec<String>, StoreError> {
-        let mut names = Vec::new();
+    async fn keys(&self) -> Result<Vec<String>, StoreError> {
+        let mut keys = Vec::new();
         let mut cursor = None;
         loop {
             let page = self.0.list_keys(cursor).map_err(unavailable)?;
-            names.extend(page.keys);
+            keys.extend(page.keys);
             cursor = page.cursor;
             if cursor.is_none() {
-                return Ok(names);
+                return Ok(keys);
             }
         }
     }

@@ -8,7 +8,7 @@ use hello::{
 
 use crate::bindings::keyvalue::store::{Bucket, Error, open};
 
-/// Opens the bucket anew for every call: what is kept between requests is the host's affair.
+/// Opens the bucket for every call: the host keeps connections.
 pub struct KeyValueStore;
 
 impl UserStore for KeyValueStore {
@@ -16,7 +16,7 @@ impl UserStore for KeyValueStore {
         let (bucket, key) = (bucket("default")?, key_value::key(username));
         for _ in 0..3 {
             match bucket.get(&key).map_err(unavailable)? {
-                // `wash dev` empties a file before it writes it: a save is under way.
+                // `wash dev` truncates a file before it writes it: a save is in progress.
                 Some(value) if value.is_empty() => {}
                 value => return value.as_deref().map(key_value::decode).transpose(),
             }
@@ -32,7 +32,7 @@ impl UserStore for KeyValueStore {
 
     async fn ping(&self) -> Result<(), StoreError> {
         bucket("default")?
-            .exists(key_value::NO_USER)
+            .exists(key_value::PROBE_KEY)
             .map(drop)
             .map_err(unavailable)
     }

@@ -1,5 +1,5 @@
-//! hello on wasmCloud: the configuration value `store` says which store keeps the users, and
-//! the host says what backs `wasi:keyvalue` and `wasmcloud:postgres`.
+//! hello on wasmCloud: the configuration variable `store` selects the user store. The host defines
+//! the backends of `wasi:keyvalue` and `wasmcloud:postgres`.
 
 #![cfg(target_family = "wasm")]
 #![allow(
@@ -14,7 +14,10 @@ mod postgres;
 
 use hello::{
     host::Host,
-    store::{Binding, Store, StoreError},
+    store::{
+        StoreError,
+        binding::{Binding, Store},
+    },
 };
 use wasip2::{
     exports::http::incoming_handler::Guest,

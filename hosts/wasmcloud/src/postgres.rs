@@ -1,4 +1,4 @@
-//! Users in Postgres, over the pool that the host keeps: where it is, only the host knows.
+//! Users in Postgres, over the host's connection pool. Only the host knows the address.
 
 use hello::{
     birthday::DateOfBirth,
@@ -14,7 +14,7 @@ use crate::bindings::postgres::{
     types::{Date, PgValue, QueryError, ResultRow},
 };
 
-/// The database that the workload's interface `wasmcloud:postgres` is configured for.
+/// The database of the workload's interface `wasmcloud:postgres`.
 pub struct PostgresStore;
 
 impl UserStore for PostgresStore {

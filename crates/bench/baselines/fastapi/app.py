@@ -67,7 +67,7 @@ async def greet(request: Request) -> Response:
     username = valid_username(request)
     born = await pool.fetchval(GET_USER, username)
     if born is None:
-        raise HTTPException(404, "there is no user of this name")
+        raise HTTPException(404, "user not found")
     days = days_until(born, today())
     rest = f"Your birthday is in {days} day(s)" if days else "Happy birthday!"
     # Letters alone: nothing in it needs JSON's escapes.
@@ -119,14 +119,14 @@ def valid_username(request: Request) -> str:
 async def read_body(request: Request) -> bytes:
     types = request.headers.getlist("content-type")
     if len(types) != 1 or types[0].split(";", 1)[0].strip().lower() != "application/json":
-        raise unsupported("the body must be application/json")
+        raise unsupported("send content-type: application/json")
     if "content-encoding" in request.headers:
-        raise unsupported("the body must not be compressed")
+        raise unsupported("send no content-encoding")
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_BODY:
-            raise HTTPException(413, "the body must have 4096 bytes at most")
+            raise HTTPException(413, "request body must not exceed 4096 bytes")
     return body
 
 
@@ -137,22 +137,22 @@ def date_of_birth(body: bytes) -> date:
     except (ValueError, RecursionError):
         members = None
     if type(members) is not tuple:
-        raise HTTPException(400, "the body must be one JSON object")
+        raise HTTPException(400, "request body must be a single JSON object")
     by_name = dict(members)
     if len(by_name) != len(members):
-        raise HTTPException(400, "the body repeats a member")
+        raise HTTPException(400, "duplicate member in JSON object")
     if "dateOfBirth" not in by_name:
         raise HTTPException(400, "dateOfBirth is missing")
     text = by_name["dateOfBirth"]
     if type(text) is not str:
         raise HTTPException(400, "dateOfBirth must be a string")
     if not DATE.fullmatch(text):
-        raise HTTPException(400, "dateOfBirth must be written YYYY-MM-DD")
+        raise HTTPException(400, "dateOfBirth must have the format YYYY-MM-DD")
     try:
         born = date.fromisoformat(text)
     except ValueError:
         raise HTTPException(
-            400, "dateOfBirth must be a day of the calendar, from 0001-01-01 on"
+            400, "dateOfBirth must be a valid calendar date, 0001-01-01 or later"
         ) from None
     if born >= today():
         raise HTTPException(400, "dateOfBirth must be before today (UTC)")
@@ -203,22 +203,22 @@ def problem(status: int, detail: str, headers: dict[str, str]) -> Response:
 async def on_refusal(request: Request, refusal: StarletteHTTPException) -> Response:
     detail, headers = refusal.detail, refusal.headers or {}
     if refusal.status_code == 405:
-        detail, headers = "this path does not take this method", {"allow": allowed(request)}
+        detail, headers = "method not allowed for this resource", {"allow": allowed(request)}
     elif detail == "Not Found":  # Starlette's own, for a path without a route
-        detail = "there is nothing at this path"
+        detail = "no such route"
     return problem(refusal.status_code, detail, dict(headers))
 
 
 @app.exception_handler(ClientDisconnect)
 async def on_broken_body(_: Request, __: ClientDisconnect) -> Response:
-    return problem(400, "the body did not arrive whole", {})
+    return problem(400, "request body was truncated", {})
 
 
 @app.exception_handler(OSError)  # refused, reset, timed out
 @app.exception_handler(asyncpg.PostgresError)
 @app.exception_handler(asyncpg.InterfaceError)
 async def on_outage(_: Request, __: Exception) -> Response:
-    return problem(503, "the store does not answer", {"retry-after": "1"})
+    return problem(503, "the store is unavailable", {"retry-after": "1"})
 
 
 # One counter and one histogram, as hello has, not the default five series a request.

@@ -1,14 +1,14 @@
-//! Problem documents (RFC 9457): what a client is told when it does not get what it asked for.
+//! Problem details (RFC 9457): the responses to requests that fail.
 
 use std::borrow::Cow;
 
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
-use super::{Body, Failure, ReadError, to_json, typed};
-use crate::store::StoreError;
+use super::response::{Body, to_json, typed};
+use crate::store::{Failure, StoreError};
 
-/// A refusal. `detail` is a fixed sentence: it never holds input, nor the reason of a failure.
+/// A problem. `detail` is a fixed text: it never contains input, nor the cause of a failure.
 #[derive(Debug)]
 pub(super) struct Problem {
     status: StatusCode,
@@ -18,8 +18,8 @@ pub(super) struct Problem {
     dependency: Option<&'static str>,
 }
 
-/// The members of RFC 9457, section 3.1, and one of our own. The type is always `about:blank`:
-/// the status says it.
+/// The members of RFC 9457, section 3.1, and one extension member. The type is always
+/// `about:blank`: the problem has no meaning beyond its status code.
 #[derive(Serialize)]
 struct Document<'a> {
     r#type: &'static str,
@@ -31,7 +31,7 @@ struct Document<'a> {
 }
 
 impl Problem {
-    fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub(super) fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             status,
             detail: detail.into(),
@@ -54,16 +54,34 @@ impl Problem {
             header: Some((header::ALLOW, allow)),
             ..Self::new(
                 StatusCode::METHOD_NOT_ALLOWED,
-                "this path does not take this method",
+                "method not allowed for this resource",
             )
         }
     }
 
-    pub(super) fn unsupported_media_type(detail: &'static str) -> Self {
+    pub(super) fn precondition_failed(detail: &'static str) -> Self {
+        Self::new(StatusCode::PRECONDITION_FAILED, detail)
+    }
+
+    pub(super) fn unsupported_media_type() -> Self {
         Self {
-            // RFC 9110, section 15.5.16: say what would have been taken.
+            // RFC 9110, section 15.5.16.
             header: Some((header::ACCEPT, "application/json")),
-            ..Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
+            ..Self::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "send content-type: application/json",
+            )
+        }
+    }
+
+    pub(super) fn unsupported_content_coding() -> Self {
+        Self {
+            // RFC 9110, section 12.5.3: `identity` stands for no coding.
+            header: Some((header::ACCEPT_ENCODING, "identity")),
+            ..Self::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "send no content-encoding",
+            )
         }
     }
 
@@ -74,7 +92,7 @@ impl Problem {
     pub(super) fn failure(failure: Failure) -> Self {
         let detail = match failure.error {
             StoreError::Misconfigured(_) => "the store is misconfigured",
-            StoreError::Unavailable(_) | StoreError::Corrupt => "the store does not answer",
+            StoreError::Unavailable(_) | StoreError::Corrupt => "the store is unavailable",
         };
         Self {
             header: Some((header::RETRY_AFTER, "1")),
@@ -83,8 +101,8 @@ impl Problem {
         }
     }
 
-    /// Says which dependency it is that is not ready.
-    pub(super) fn naming(self, dependency: &'static str) -> Self {
+    /// Names the dependency that is not ready.
+    pub(super) fn with_dependency(self, dependency: &'static str) -> Self {
         Self {
             dependency: Some(dependency),
             ..self
@@ -100,7 +118,7 @@ impl Problem {
             "application/problem+json",
             to_json(&Document {
                 r#type: "about:blank",
-                title: self.status.canonical_reason().unwrap_or_default(),
+                title: title(self.status),
                 status: self.status.as_u16(),
                 detail: &self.detail,
                 dependency: self.dependency,
@@ -116,18 +134,10 @@ impl Problem {
     }
 }
 
-impl From<ReadError> for Problem {
-    fn from(error: ReadError) -> Self {
-        match error {
-            ReadError::TooLarge => Self::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "the body must have 4096 bytes at most",
-            ),
-            ReadError::Timeout => Self::new(
-                StatusCode::REQUEST_TIMEOUT,
-                "the body did not arrive within 5 seconds",
-            ),
-            ReadError::Broken => Self::bad_request("the body did not arrive whole"),
-        }
+fn title(status: StatusCode) -> &'static str {
+    match status {
+        // RFC 9110 renamed it; the crate has the name of RFC 7231.
+        StatusCode::PAYLOAD_TOO_LARGE => "Content Too Large",
+        _ => status.canonical_reason().unwrap_or_default(),
     }
 }

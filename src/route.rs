@@ -1,9 +1,19 @@
-//! Which route a path is, and which methods it takes.
+//! The routes: matching a path, and the methods that each allows.
 
 use http::Method;
 
-/// A route, by which requests are answered, counted and logged: never by their path, which
-/// holds a username and has no end of values.
+/// A route. Metrics and logs name a request by its route, never by its path, which contains a
+/// username and has unbounded cardinality.
+///
+/// ```
+/// use hello::route::Route;
+///
+/// assert_eq!(Route::match_path("/hello/Ada"), (Route::Hello, "Ada"));
+/// assert_eq!(Route::Hello.template(), "/hello/{username}");
+/// assert_eq!(Route::Hello.allow(), "GET, HEAD, PUT, OPTIONS");
+/// // A trailing slash is another path.
+/// assert_eq!(Route::match_path("/livez/"), (Route::Unknown, ""));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Route {
     /// `/hello/{username}`
@@ -24,12 +34,11 @@ pub enum Route {
     Unknown,
 }
 
-/// What stands for every method or path that has no name of its own, as in OpenTelemetry's
-/// `http.request.method`.
+/// The label of an unknown method or path, as in OpenTelemetry's `http.request.method`.
 pub const OTHER: &str = "_OTHER";
 
 impl Route {
-    /// Every route there is.
+    /// Every route.
     pub const ALL: [Self; 8] = [
         Self::Hello,
         Self::Metrics,
@@ -41,10 +50,11 @@ impl Route {
         Self::Unknown,
     ];
 
-    /// The route of `path`, and the segment that fills its template.
+    /// The route that matches `path`, and the value of its path parameter, or `""` if it has none.
+    /// The value is not percent-decoded.
     #[must_use]
-    pub fn of(path: &str) -> (Self, &str) {
-        let parent = |prefix| {
+    pub fn match_path(path: &str) -> (Self, &str) {
+        let parameter = |prefix| {
             path.strip_prefix(prefix)
                 .filter(|segment: &&str| !segment.is_empty() && !segment.contains('/'))
         };
@@ -55,9 +65,9 @@ impl Route {
             "/livez" => (Self::Livez, ""),
             "/readyz" => (Self::Readyz, ""),
             _ => {
-                if let Some(username) = parent("/hello/") {
+                if let Some(username) = parameter("/hello/") {
                     (Self::Hello, username)
-                } else if let Some(asset) = parent("/docs/") {
+                } else if let Some(asset) = parameter("/docs/") {
                     (Self::DocsAsset, asset)
                 } else {
                     (Self::Unknown, "")
@@ -66,7 +76,7 @@ impl Route {
         }
     }
 
-    /// The path with its variable part as a name, as OpenAPI writes it.
+    /// The path template, as OpenAPI writes it.
     #[must_use]
     pub fn template(self) -> &'static str {
         match self {
@@ -81,7 +91,7 @@ impl Route {
         }
     }
 
-    /// The methods that it takes, as in the header `allow`.
+    /// The allowed methods, as the value of the header `allow`.
     #[must_use]
     pub fn allow(self) -> &'static str {
         match self {
@@ -111,9 +121,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_template_is_its_own_route_and_nothing_else_is() {
+    fn a_path_matches_as_a_whole() {
         for route in Route::ALL {
-            assert_eq!(Route::of(route.template()).0, route);
+            assert_eq!(Route::match_path(route.template()).0, route);
         }
         for path in [
             "/",
@@ -125,13 +135,13 @@ mod tests {
             "/Docs",
             "/livez/",
         ] {
-            assert_eq!(Route::of(path), (Route::Unknown, ""), "{path}");
+            assert_eq!(Route::match_path(path), (Route::Unknown, ""), "{path}");
         }
-        assert_eq!(Route::of("/hello/Ada"), (Route::Hello, "Ada"));
+        assert_eq!(Route::match_path("/hello/Ada"), (Route::Hello, "Ada"));
     }
 
     #[test]
-    fn a_method_that_nobody_registered_has_no_name() {
+    fn an_unregistered_method_is_other() {
         assert_eq!(method_name(&Method::PATCH), "PATCH");
         for name in ["get", "BREW", "_OTHER"] {
             let method = Method::from_bytes(name.as_bytes()).expect("a token");
