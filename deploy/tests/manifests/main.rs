@@ -78,8 +78,8 @@ fn main() {
     trials.extend(switch::trials(&checker));
     let mutations = Mutations::of("manifests").expect("the mutations can be read");
     trials.extend(refused::trials(&checker, &mutations));
+    trials.extend(scripts::trials(&checker, &mutations));
     mutations.assert_all_used();
-    trials.extend(scripts::trials(&checker));
     libtest_mimic::run(&arguments, trials).exit();
 }
 

@@ -11,15 +11,17 @@ use deploy_tests::{
 };
 
 pub fn trials(checker: &Checker, mutations: &Mutations) -> Vec<Trial> {
-    let mut trials: Vec<Trial> = REFUSED
-        .iter()
-        .map(|(what, example, settings, sentence)| {
-            let checker = checker.clone();
-            Trial::test(format!("the chart refuses {what}"), move || {
-                refuses(&checker, example, settings, sentence)
-            })
-        })
-        .collect();
+    let mut trials = Vec::new();
+    for [what, example, settings, says] in mutations.rows("refused") {
+        let checker = checker.clone();
+        trials.push(Trial::test(
+            format!("the chart refuses {what}"),
+            move || {
+                let settings: Vec<&str> = settings.split("; ").collect();
+                refuses(&checker, &example, &settings, &says)
+            },
+        ));
+    }
     for [what, from, to, problem] in mutations.rows("chart") {
         let also = checker.clone();
         // A problem with the metadata shows without the schemas, too.
@@ -45,110 +47,6 @@ pub fn trials(checker: &Checker, mutations: &Mutations) -> Vec<Trial> {
     ));
     trials
 }
-
-/// What, in which example, by which settings, and what Helm says.
-const REFUSED: [(&str, &str, &[&str], &str); 16] = [
-    (
-        "an active that names no version",
-        "canary",
-        &["active=v9"],
-        "active is \"v9\", which names no version: choose one of v1-4-0, v1-5-0",
-    ),
-    (
-        "a tag where a digest belongs",
-        "canary",
-        &["versions[0].image=ghcr.io/example/hello:1.4.0"],
-        "value must be 'an image by its digest, registry/name@sha256:<64 hex digits>",
-    ),
-    (
-        "a tag for an image of the Jobs",
-        "canary",
-        &["images.curl=curl:latest"],
-        "value must be 'an image by its digest, registry/name@sha256:<64 hex digits>",
-    ),
-    (
-        "the sentence itself as an image",
-        "canary",
-        &[
-            "versions[0].name=v1-4-0",
-            "versions[0].replicas=1",
-            "versions[0].image=an image by its digest\\, registry/name@sha256:<64 hex digits>: a tag can come to mean something else",
-        ],
-        "names no image by its digest",
-    ),
-    (
-        "a name that Kubernetes would not take",
-        "canary",
-        &["versions[0].name=v1.4.0"],
-        "the name of a version, such as v1-4-0",
-    ),
-    (
-        "a value that nothing reads",
-        "canary",
-        &["activ=v1-4-0"],
-        "additional properties 'activ' not allowed",
-    ),
-    (
-        "weights for a version that is not there",
-        "canary",
-        &["weights.v9=5"],
-        "weights names \"v9\", which is no version",
-    ),
-    (
-        "weights that add up to nothing",
-        "canary",
-        &["weights.v1-4-0=0", "weights.v1-5-0=0"],
-        "weights adds up to 0",
-    ),
-    (
-        "weights without a gateway",
-        "dev",
-        &["weights.v1-4-0=1"],
-        "a Service has no weights",
-    ),
-    (
-        "users in the memory of one pod",
-        "key-value",
-        &["keyValue.type=spin"],
-        "its users are gone with it",
-    ),
-    (
-        "a NetworkPolicy that no request gets through",
-        "canary",
-        &["networkPolicy.gateway=null"],
-        "networkPolicy.gateway is empty",
-    ),
-    (
-        "no Postgres",
-        "canary",
-        &["postgres.host="],
-        "postgres.host is empty",
-    ),
-    (
-        "an annotation that is a number, which no object can have",
-        "canary",
-        &["route.serviceAnnotations.retries=1"],
-        "at '/route/serviceAnnotations/retries': got number, want string",
-    ),
-    (
-        "certificates without the name of their Secret",
-        "canary",
-        &["secrets.external.ca.key=hello/postgres-ca"],
-        "executor.caSecret is empty: give the Secret",
-    ),
-    (
-        "a backup without a bucket",
-        "production",
-        &["backup.bucket="],
-        "backup.enabled needs backup.bucket",
-    ),
-    (
-        "a sleep that is longer than the grace period",
-        "canary",
-        &["podPolicy.preStopSeconds=60"],
-        "podPolicy.terminationGracePeriodSeconds includes preStopSeconds",
-    ),
-];
 
 fn example(name: &str) -> Vec<PathBuf> {
     vec![tools::root().join(format!("deploy/chart/examples/{name}.yaml"))]

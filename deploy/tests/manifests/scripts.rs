@@ -18,23 +18,17 @@ use tools::{
 };
 
 use deploy_tests::checker::{Checker, at};
+use deploy_tests::mutation::Mutations;
 
-pub fn trials(checker: &Checker) -> Vec<Trial> {
-    let kinds = [
-        ("a SpinApp", "core.spinkube.dev_SpinApp", &HEALTH[..]),
-        (
-            "an Application",
-            "argoproj.io_Application",
-            &APPLICATION_HEALTH[..],
-        ),
-    ];
+pub fn trials(checker: &Checker, mutations: &Mutations) -> Vec<Trial> {
     let mut trials = Vec::new();
-    for (name, kind, cases) in kinds {
-        for (what, object, status, message) in cases {
+    for kind in ["core.spinkube.dev_SpinApp", "argoproj.io_Application"] {
+        let name = kind.rsplit_once('_').map_or(kind, |(_, name)| name);
+        for [what, object, status, message] in mutations.rows(&format!("health of {name}")) {
             let checker = checker.clone();
             trials.push(Trial::test(
                 format!("{name}'s health, {what}: {status}"),
-                move || health_is(&checker, kind, object, status, message),
+                move || health_is(&checker, kind, &object, &status, &message),
             ));
         }
     }
@@ -51,99 +45,6 @@ pub fn trials(checker: &Checker) -> Vec<Trial> {
     }
     trials
 }
-
-/// What, the SpinApp as a table of Lua's, and its health.
-const HEALTH: [(&str, &str, &str, &str); 8] = [
-    (
-        "new",
-        "{spec = {replicas = 2}}",
-        "Progressing",
-        "waiting for the operator",
-    ),
-    (
-        "no condition yet",
-        "{spec = {replicas = 2}, status = {readyReplicas = 0}}",
-        "Progressing",
-        "waiting for the operator",
-    ),
-    (
-        "available, one of two ready",
-        "{spec = {replicas = 2}, status = {readyReplicas = 1, conditions = {{type = 'Available', status = 'True'}}}}",
-        "Progressing",
-        "1 of 2 ready",
-    ),
-    (
-        "all ready",
-        "{spec = {replicas = 2}, status = {readyReplicas = 2, conditions = {{type = 'Available', status = 'True'}, {type = 'Progressing', status = 'True'}}}}",
-        "Healthy",
-        "2 of 2 ready",
-    ),
-    (
-        "all ready, not available",
-        "{spec = {replicas = 2}, status = {readyReplicas = 2, conditions = {{type = 'Available', status = 'False'}}}}",
-        "Progressing",
-        "2 of 2 ready",
-    ),
-    (
-        "scales by itself",
-        "{spec = {enableAutoscaling = true, replicas = 0}, status = {readyReplicas = 4, conditions = {{type = 'Available', status = 'True'}}}}",
-        "Healthy",
-        "4 of 1 ready",
-    ),
-    (
-        "scales by itself, none ready",
-        "{spec = {enableAutoscaling = true, replicas = 0}, status = {readyReplicas = 0, conditions = {{type = 'Available', status = 'True'}}}}",
-        "Progressing",
-        "0 of 1 ready",
-    ),
-    (
-        "out of time",
-        "{spec = {replicas = 2}, status = {readyReplicas = 0, conditions = {{type = 'Progressing', status = 'False', message = 'exceeded its deadline'}}}}",
-        "Degraded",
-        "exceeded its deadline",
-    ),
-];
-
-/// The same for an Application: what a wave of Applications waits for.
-const APPLICATION_HEALTH: [(&str, &str, &str, &str); 7] = [
-    ("new", "{spec = {}}", "Progressing", "waiting for Argo CD"),
-    (
-        "not compared yet",
-        "{status = {health = {}}}",
-        "Progressing",
-        "waiting for Argo CD",
-    ),
-    (
-        "healthy as it was, and a sync asked for",
-        "{operation = {sync = {}}, status = {health = {status = 'Healthy'}, operationState = {phase = 'Succeeded'}}}",
-        "Progressing",
-        "syncing",
-    ),
-    (
-        "healthy as it was, and syncing",
-        "{status = {health = {status = 'Healthy'}, operationState = {phase = 'Running'}}}",
-        "Progressing",
-        "syncing",
-    ),
-    (
-        "healthy as it was, and the sync failed",
-        "{status = {health = {status = 'Healthy'}, operationState = {phase = 'Failed', message = 'no such kind'}}}",
-        "Degraded",
-        "no such kind",
-    ),
-    (
-        "synced",
-        "{status = {health = {status = 'Healthy'}, operationState = {phase = 'Succeeded'}}}",
-        "Healthy",
-        "",
-    ),
-    (
-        "synced, and what it made is broken",
-        "{status = {health = {status = 'Degraded', message = 'crash'}, operationState = {phase = 'Succeeded'}}}",
-        "Degraded",
-        "crash",
-    ),
-];
 
 fn health_is(
     checker: &Checker,

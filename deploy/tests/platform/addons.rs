@@ -11,7 +11,10 @@ use anyhow::{Context, Result, anyhow, ensure};
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 
-use deploy_tests::checker::{Checker, Object, name_of, no_problems};
+use deploy_tests::{
+    checker::{Checker, Object, name_of, no_problems},
+    mutation::{Mutations, fails, replaced},
+};
 
 /// Where Argo CD has an account's number from; none is in Git.
 const ACCOUNT: &str = "cluster.account=000000000000";
@@ -34,7 +37,7 @@ pub struct Rendered {
     pub objects: BTreeMap<String, Vec<Object>>,
 }
 
-pub fn trials(checker: &Checker) -> Vec<Trial> {
+pub fn trials(checker: &Checker, mutations: &Mutations) -> Vec<Trial> {
     let mut trials = Vec::new();
     for cluster in clusters() {
         for settings in choices() {
@@ -68,11 +71,11 @@ pub fn trials(checker: &Checker) -> Vec<Trial> {
             },
         ));
     }
-    for (what, from, to) in UNPINNED {
+    for [what, from, to] in mutations.rows("addons") {
         let also = checker.clone();
         trials.push(Trial::test(
             format!("add-ons: the checks notice {what}"),
-            move || notices_unpinned(&also, from, to),
+            move || fails(pinned(&mutated(&also, &from, &to)?), "which can move"),
         ));
     }
     trials
@@ -129,33 +132,10 @@ fn pinned(applications: &[Object]) -> Result<()> {
     Ok(())
 }
 
-/// What, the text in the rendered Applications, and what it becomes.
-const UNPINNED: [(&str, &str, &str); 4] = [
-    ("a range of versions", "\"12.1.0\"", "\"12.*\""),
-    ("a chart without a version", "\"12.1.0\"", "\"\""),
-    (
-        "a tag of somebody else's repository",
-        "\"8bb74df00e56ec8f944d48c25e6c1c9c2f6848e3\"",
-        "\"v1.6.1\"",
-    ),
-    (
-        "objects from another repository",
-        "https://github.com/example/hello.git",
-        "https://github.com/somebody/hello.git",
-    ),
-];
-
-fn notices_unpinned(checker: &Checker, from: &str, to: &str) -> Result<(), Failed> {
+fn mutated(checker: &Checker, from: &str, to: &str) -> Result<Vec<Object>> {
     let cluster = directory().join("clusters/dev.yaml");
     let yaml = checker.render_chart(&directory(), &[cluster], &[ACCOUNT])?;
-    let broken = yaml.replace(from, to);
-    if broken == yaml {
-        return Err(format!("the Applications have no {from:?}").into());
-    }
-    match pinned(&checker.checked(&broken)?) {
-        Err(error) if error.to_string().ends_with("which can move") => Ok(()),
-        other => Err(format!("it says {other:?}").into()),
-    }
+    checker.checked(&replaced(&yaml, from, to)?)
 }
 
 /// The clusters' files.

@@ -26,9 +26,13 @@ use tools::{
 use crate::{
     addons,
     hygiene::image_pinned,
-    world::{self, OF_CHARTS, Placed, Thing, World, shown, thing},
+    world::{self, Placed, Thing, World, shown, thing},
 };
-use deploy_tests::checker::{Checker, Object, name_of, strings_at};
+use deploy_tests::{
+    checker::{Checker, Object, name_of, strings_at},
+    facts::FACTS,
+    mutation::Mutations,
+};
 
 /// The Kubernetes of the clusters.
 const KUBERNETES: &str = "1.35";
@@ -38,96 +42,6 @@ const THERE: [&str; 3] = [
     "cert-manager.io/v1",
     "gateway.networking.k8s.io/v1",
     "monitoring.coreos.com/v1",
-];
-
-/// Values that a chart takes although its values.yaml does not name each: the add-on, the value, or
-/// with a dot at its end what is below it, and why.
-const UNNAMED: &[(&str, &str, &str)] = &[
-    ("argocd", "configs.cm.", "entries of a ConfigMap"),
-    ("argocd", "configs.params.", "entries of a ConfigMap"),
-    (
-        "grafana",
-        "grafana.ini.",
-        "sections of Grafana's own configuration",
-    ),
-    (
-        "grafana",
-        "containerSecurityContext.",
-        "fields of Kubernetes, as the chart finds them",
-    ),
-    (
-        "grafana",
-        "livenessProbe.",
-        "fields of Kubernetes, as the chart finds them",
-    ),
-    (
-        "grafana",
-        "readinessProbe.",
-        "fields of Kubernetes, as the chart finds them",
-    ),
-    (
-        "kong",
-        "controller.ingressController.admissionWebhook.annotations",
-        "only the template names it",
-    ),
-    (
-        "kong",
-        "controller.ingressController.admissionWebhook.certificate.secretName",
-        "in a comment that is not indented as it would have to be",
-    ),
-    (
-        "kong",
-        "controller.ingressController.env.",
-        "options of the controller",
-    ),
-    ("kong", "gateway.env.", "Kong's own configuration"),
-    ("loki", "loki.limits_config.", "Loki's own configuration"),
-];
-
-/// Folders of CRDs in others' repositories, and what is in them. Argo CD reads them out of Git, or
-/// has kustomize build them: neither is done here.
-const IN_GIT: [(&str, &str, &[&str]); 2] = [
-    (
-        "https://github.com/kubernetes-sigs/gateway-api.git",
-        "config/crd",
-        &[
-            "gateway.networking.k8s.io/v1 Gateway",
-            "gateway.networking.k8s.io/v1 GatewayClass",
-            "gateway.networking.k8s.io/v1 HTTPRoute",
-            "gateway.networking.k8s.io/v1 ReferenceGrant",
-        ],
-    ),
-    (
-        "https://github.com/spinframework/spin-operator.git",
-        "config/crd/bases",
-        &[
-            "core.spinkube.dev/v1alpha1 SpinApp",
-            "core.spinkube.dev/v1alpha1 SpinAppExecutor",
-        ],
-    ),
-];
-
-/// What Cluster API's operator installs, and the kinds that it brings: the operator takes them from
-/// a release when it runs.
-const OF_PROVIDERS: [(&str, &str, &[&str]); 2] = [
-    (
-        "CoreProvider",
-        "cluster-api",
-        &[
-            "cluster.x-k8s.io/v1beta2 Cluster",
-            "cluster.x-k8s.io/v1beta2 MachinePool",
-        ],
-    ),
-    (
-        "InfrastructureProvider",
-        "aws",
-        &[
-            "controlplane.cluster.x-k8s.io/v1beta2 AWSManagedControlPlane",
-            "infrastructure.cluster.x-k8s.io/v1beta2 AWSClusterRoleIdentity",
-            "infrastructure.cluster.x-k8s.io/v1beta2 AWSManagedCluster",
-            "infrastructure.cluster.x-k8s.io/v1beta2 AWSManagedMachinePool",
-        ],
-    ),
 ];
 
 /// An add-on's chart, and what its Application says of it.
@@ -141,7 +55,7 @@ struct Chart {
     values: Value,
 }
 
-pub fn trials(checker: &Checker) -> Vec<Trial> {
+pub fn trials(checker: &Checker, mutations: &Mutations) -> Vec<Trial> {
     let checker = checker.on(KUBERNETES);
     let mut trials = Vec::new();
     for addon in addons::with_charts() {
@@ -173,20 +87,20 @@ pub fn trials(checker: &Checker) -> Vec<Trial> {
             .map(|trial| trial.with_ignored_flag(true))
             .collect();
     }
-    for (what, values, change, says) in BROKEN {
+    for [what, values, from, to, says] in mutations.rows("charts") {
         let checker = checker.clone();
         trials.push(Trial::test(format!("charts: {what} is found"), move || {
-            finds(&checker, values, change, says)
+            finds(&checker, &values, [&from, &to], &says)
         }));
     }
     trials.push(Trial::test("charts: one is pulled", || Ok(pulls()?)));
     trials.push(Trial::test("charts: a registry is asked", || {
         Ok(asks_registries()?)
     }));
-    for (what, name, version, says) in NOT_PULLED {
+    for [what, name, version, says] in mutations.rows("charts, not pulled") {
         trials.push(Trial::test(
             format!("charts: {what} is not pulled"),
-            move || Ok(pulls_not(name, version, says)?),
+            move || Ok(pulls_not(&name, &version, &says)?),
         ));
     }
     let also = checker.clone();
@@ -329,7 +243,9 @@ fn problems_of(chart: &Chart, objects: &[Object]) -> BTreeSet<String> {
             roles.extend(strings_at(object, &["eks.amazonaws.com/role-arn"]));
         }
     }
-    for (_, kind, namespace, name) in OF_CHARTS.iter().filter(|row| row.0 == chart.addon) {
+    for [_, kind, namespace, name] in
+        (FACTS.made_by_charts.iter()).filter(|row| row[0] == chart.addon)
+    {
         let wanted: Thing = thing(kind, namespace, name);
         if !there.contains(&wanted) {
             problem(format!("makes no {}", shown(&wanted)));
@@ -354,11 +270,11 @@ fn unknown_keys(chart: &Chart, directory: &Path) -> Result<BTreeSet<String>> {
     let theirs: Value = serde_json::from_slice(&output.stdout)?;
     let mut unknown = BTreeSet::new();
     compare(&chart.values, &theirs, "", &mut |key| {
-        let may = |(addon, value, _): &(&str, &str, &str)| {
+        let may = |[addon, value, _]: &[String; 3]| {
             let below = value.ends_with('.') && key.starts_with(value);
-            chart.addon == *addon && (below || key == *value)
+            chart.addon == *addon && (below || key == value)
         };
-        if !UNNAMED.iter().any(may) {
+        if !FACTS.unnamed_values.iter().any(may) {
             unknown.insert(format!("{}: the chart has no value {key}", chart.addon));
         }
     });
@@ -390,9 +306,9 @@ fn compare(ours: &Value, theirs: &Value, at: &str, unknown: &mut impl FnMut(&str
 fn defined(objects: &[Object]) -> BTreeSet<String> {
     let mut kinds = BTreeSet::new();
     for object in objects.iter().map(|object| &object.object) {
-        for (kind, name, brings) in OF_PROVIDERS {
-            if object["kind"] == kind && object["metadata"]["name"] == name {
-                kinds.extend(brings.iter().map(|kind| (*kind).to_owned()));
+        for (kind, name, brings) in &FACTS.crds_of_providers {
+            if object["kind"] == *kind && object["metadata"]["name"] == *name {
+                kinds.extend(brings.iter().cloned());
             }
         }
         if object["kind"] != "CustomResourceDefinition" {
@@ -431,11 +347,10 @@ fn unknown_kinds(checker: &Checker, world: &World) -> Result<BTreeSet<String>> {
 
 /// The kinds that a source of an Application has in Git.
 fn in_git(source: &Value) -> BTreeSet<String> {
-    let directory = |(repository, path, _): &&(&str, &str, &[&str])| {
+    let directories = (FACTS.crds_in_git.iter()).filter(|(repository, path, _)| {
         source["repoURL"] == *repository && source["path"] == *path
-    };
-    let kinds = IN_GIT.iter().filter(directory).flat_map(|row| row.2);
-    kinds.map(|kind| (*kind).to_owned()).collect()
+    });
+    directories.flat_map(|row| row.2.clone()).collect()
 }
 
 fn undefined(objects: &[Placed], kinds: &BTreeSet<String>) -> BTreeSet<String> {
@@ -484,46 +399,6 @@ spec:
       schema: {openAPIV3Schema: {type: object}}
 ",
 );
-
-/// What, values that are ours, the text in the template and what it becomes, and the problem.
-const BROKEN: [(&str, &str, [&str; 2], &str); 6] = [
-    (
-        "a value that the chart does not have",
-        r#"{"imge": "a"}"#,
-        ["", ""],
-        "small: the chart has no value imge",
-    ),
-    (
-        "a value below one",
-        r#"{"service": {"prot": 80}}"#,
-        ["", ""],
-        "small: the chart has no value service.prot",
-    ),
-    (
-        "an object that is not valid",
-        "{}",
-        ["containerPort", "containerPrt"],
-        "small: Pod small: spec.containers.0.ports.0: ",
-    ),
-    (
-        "an image that is not pinned",
-        r#"{"image": "registry.test/small:latest"}"#,
-        ["", ""],
-        "small: Pod small: not pinned: registry.test/small:latest",
-    ),
-    (
-        "a role that no ServiceAccount gets",
-        r#"{"labels": {"eks.amazonaws.com/role-arn": "a"}}"#,
-        ["", ""],
-        "small: no ServiceAccount has the role a",
-    ),
-    (
-        "a kind that nothing brings",
-        "{}",
-        ["served: true", "served: false"],
-        "Small small/small: no chart brings test.example.com/v1 Small",
-    ),
-];
 
 /// What is wrong with the small chart, so changed.
 fn small(checker: &Checker, values: &str, [from, to]: [&str; 2]) -> Result<BTreeSet<String>> {
@@ -713,40 +588,6 @@ fn pulls() -> Result<()> {
     Ok(())
 }
 
-/// What, its name and version, and what is said of it.
-const NOT_PULLED: [(&str, &str, &str, &str); 5] = [
-    (
-        "a version that the repository does not have",
-        "small",
-        "1.2.9",
-        "no small 1.2.9 from http://",
-    ),
-    (
-        "a chart that it does not have",
-        "big",
-        "1.2.3",
-        "no big 1.2.3 from http://",
-    ),
-    (
-        "a page in the place of a chart",
-        "page",
-        "1.0.0",
-        "cannot read the chart page: ",
-    ),
-    (
-        "a chart under another's name",
-        "other",
-        "1.0.0",
-        "what came is small 1.2.3",
-    ),
-    (
-        "a chart that only the index has",
-        "gone",
-        "1.0.0",
-        "404 Not Found",
-    ),
-];
-
 /// Helm asks a registry by TLS alone: this is about what it asks for, and that nothing stays.
 fn asks_registries() -> Result<()> {
     let repository = Repository::new()?;
@@ -789,11 +630,11 @@ fn takes_what_is_brought(checker: &Checker) -> Result<()> {
             sources.extend(of_one.into_iter().flatten());
         }
     }
-    for (repository, path, kinds) in IN_GIT {
+    for (repository, path, kinds) in &FACTS.crds_in_git {
         let mut directory = json!({"repoURL": repository, "path": path});
         let there = sources
             .iter()
-            .any(|source| source["repoURL"] == repository && source["path"] == path);
+            .any(|source| source["repoURL"] == *repository && source["path"] == *path);
         ensure!(there, "no add-on has {path} of {repository}");
         ensure!(
             in_git(&directory).iter().eq(kinds),
@@ -805,7 +646,7 @@ fn takes_what_is_brought(checker: &Checker) -> Result<()> {
             "another directory brings {kinds:?}"
         );
     }
-    for (kind, name, kinds) in OF_PROVIDERS {
+    for (kind, name, kinds) in &FACTS.crds_of_providers {
         let brings = |name: &str| {
             defined(&[Object {
                 object: json!({"kind": kind, "metadata": {"name": name}}),

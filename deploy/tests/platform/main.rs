@@ -40,11 +40,11 @@ fn main() {
     });
     let mutations = Mutations::of("platform").expect("the mutations can be read");
     let mut trials = Vec::new();
-    trials.extend(addons::trials(&checker));
+    trials.extend(addons::trials(&checker, &mutations));
     trials.extend(atlantis::trials(&mutations));
-    trials.extend(charts::trials(&checker));
+    trials.extend(charts::trials(&checker, &mutations));
     trials.extend(checkov::trials(&mutations));
-    trials.extend(clusters::trials(&checker));
+    trials.extend(clusters::trials(&checker, &mutations));
     trials.extend(diagrams::trials(&mutations));
     trials.extend(fits::trials(&checker, &mutations));
     trials.extend(hygiene::trials());

@@ -11,119 +11,20 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
 
 use crate::addons::{self, Rendered};
-use deploy_tests::checker::{Checker, at};
-
-/// Kinds that are in no namespace, and things that are no objects at all.
-const WITHOUT_NAMESPACE: [&str; 24] = [
-    "AWSClusterControllerIdentity",
-    "AWSClusterRoleIdentity",
-    "ClusterIssuer",
-    "ClusterPolicy",
-    "ClusterRole",
-    "ClusterRoleBinding",
-    "ClusterSecretStore",
-    "GatewayClass",
-    "KongClusterPlugin",
-    "Mesh",
-    "MutatingAdmissionPolicy",
-    "MutatingAdmissionPolicyBinding",
-    "Namespace",
-    "PriorityClass",
-    "RuntimeClass",
-    "Shim",
-    "StorageClass",
-    "add-on",
-    "cluster",
-    "file",
-    "IAM role",
-    NODE_LABEL,
-    ENTRY,
-    KUBECONFIG,
-];
+use deploy_tests::{
+    checker::{Checker, at},
+    facts::FACTS,
+};
 
 pub const NODE_LABEL: &str = "node label";
 
 pub const ENTRY: &str = "Secrets Manager entry";
-
-/// What Cluster API writes when a cluster is there.
-pub const KUBECONFIG: &str = "kubeconfig";
-
-/// What an object leads to: its kind, where the name is, and what is made of that name.
-const MAKES: [(&str, &str, &str, &str); 12] = [
-    ("Certificate", "/spec/secretName", "Secret", ""),
-    (
-        "Cluster.cluster.x-k8s.io",
-        "/metadata/name",
-        KUBECONFIG,
-        "-kubeconfig",
-    ),
-    (
-        "Cluster.postgresql.cnpg.io",
-        "/metadata/name",
-        "Secret",
-        "-app",
-    ),
-    (
-        "Cluster.postgresql.cnpg.io",
-        "/metadata/name",
-        "Secret",
-        "-ca",
-    ),
-    (
-        "Cluster.postgresql.cnpg.io",
-        "/metadata/name",
-        "Service",
-        "-rw",
-    ),
-    ("ExternalSecret", "/metadata/name", "Secret", ""),
-    ("ExternalSecret", "/spec/target/name", "Secret", ""),
-    ("Shim", "/spec/runtimeClass/name", "RuntimeClass", ""),
-    ("SpinApp", "/metadata/name", "Service", ""),
-    ("SpinApp", "/metadata/name", "Deployment", ""),
-    (
-        VALUES,
-        "/values/configuration/backupStorageLocation/0/name",
-        "BackupStorageLocation",
-        "",
-    ),
-    (
-        VALUES,
-        "/values/controller/serviceAccount/name",
-        "ServiceAccount",
-        "",
-    ),
-];
-
-/// What a chart of somebody else's makes: the add-on, and what. charts.rs sees whether it is so.
-pub const OF_CHARTS: [(&str, &str, &str, &str); 2] = [
-    (
-        "elasticsearch",
-        "ServiceAccount",
-        "elasticsearch",
-        "filebeat",
-    ),
-    ("elasticsearch", "ClusterRole", "", "filebeat"),
-];
-
-/// What an operator makes when it sees what its add-on's chart makes.
-const OF_OPERATORS: [(&str, &str, &str, &str); 1] =
-    [("cluster-api", "Namespace", "", "capa-system")];
 
 /// Our own repository.
 pub const OURS: &str = "https://github.com/example/hello.git";
 
 /// The world of Argo CD's own objects.
 pub const ARGO: &str = "Argo CD";
-
-/// Every cluster has these.
-const EVERYWHERE: [(&str, &str); 6] = [
-    ("AWSClusterControllerIdentity", "default"),
-    ("ClusterRole", "view"),
-    ("Namespace", "default"),
-    ("Namespace", "kube-system"),
-    ("PriorityClass", "system-cluster-critical"),
-    ("PriorityClass", "system-node-critical"),
-];
 
 /// Kind, namespace and name. The namespace is empty where there is none.
 pub type Thing = (String, String, String);
@@ -174,7 +75,11 @@ impl Placed {
 }
 
 pub fn thing(kind: &str, namespace: &str, name: &str) -> Thing {
-    let namespace = if WITHOUT_NAMESPACE.contains(&kind) {
+    let namespace = if FACTS
+        .without_namespace
+        .iter()
+        .any(|without| without == kind)
+    {
         ""
     } else {
         namespace
@@ -202,7 +107,7 @@ impl World {
                 continue;
             };
             things.insert(thing(kind, &placed.namespace, name));
-            for (maker, pointer, made, suffix) in MAKES {
+            for [maker, pointer, made, suffix] in &FACTS.makes {
                 if let Some(name) = text(pointer).filter(|_| placed.is(maker)) {
                     things.insert(thing(made, &placed.namespace, &format!("{name}{suffix}")));
                 }
@@ -311,7 +216,11 @@ fn cluster(name: String, rendered: &'static Rendered, argo: &mut World) -> Resul
         cluster: rendered.cluster.clone(),
         objects: Vec::new(),
         rendered: Some(rendered),
-        given: EVERYWHERE.map(|(kind, name)| thing(kind, "", name)).into(),
+        given: FACTS
+            .everywhere
+            .iter()
+            .map(|[kind, name]| thing(kind, "", name))
+            .collect(),
     };
     world.given.extend(declared(facts)?);
     for application in rendered.applications.iter().map(|object| &object.object) {
@@ -319,11 +228,10 @@ fn cluster(name: String, rendered: &'static Rendered, argo: &mut World) -> Resul
         let namespace = text(application, "/spec/destination/namespace")?;
         world.given.insert(thing("Namespace", "", namespace));
         world.given.insert(thing("add-on", "", addon));
-        let of_chart = OF_CHARTS
-            .iter()
-            .chain(&OF_OPERATORS)
-            .filter(|(of, ..)| *of == addon);
-        let made = of_chart.map(|(_, kind, namespace, name)| thing(kind, namespace, name));
+        let of_chart = (FACTS.made_by_charts.iter())
+            .chain(&FACTS.made_by_operators)
+            .filter(|[of, ..]| of == addon);
+        let made = of_chart.map(|[_, kind, namespace, name]| thing(kind, namespace, name));
         world.given.extend(made);
         for object in rendered.objects.get(addon).into_iter().flatten() {
             world.place(namespace, object.object.clone(), object.custom);

@@ -11,6 +11,7 @@
 #![allow(missing_docs, reason = "nothing outside these tests uses it")]
 
 pub mod checker;
+pub mod facts;
 pub mod mutation;
 pub mod observability;
 

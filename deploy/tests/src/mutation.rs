@@ -7,6 +7,7 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
+    fmt::Display,
     fs,
     os::unix::fs::symlink,
     path::Path,
@@ -154,11 +155,11 @@ pub fn set(object: &mut Value, pointer: &str, value: Value) -> Result<()> {
 }
 
 /// Whether a check failed, and its error contains `says`.
-pub fn fails<T, E: Into<anyhow::Error>>(outcome: Result<T, E>, says: &str) -> Result<(), Failed> {
+pub fn fails<T, E: Display>(outcome: Result<T, E>, says: &str) -> Result<(), Failed> {
     let Err(error) = outcome else {
         return Err("it passes".into());
     };
-    let said = format!("{:#}", error.into());
+    let said = format!("{error:#}");
     if said.contains(says) {
         Ok(())
     } else {
