@@ -9,7 +9,7 @@ use super::problem::Problem;
 /// `If-Match` with tags is false and `If-None-Match` with tags is true, as no entity tag can match.
 /// `*` asks whether the resource exists. For a PUT, that and the save must be one atomic step, and
 /// the key-value interfaces of the two hosts share no compare-and-set: so `*` is refused, rather
-/// than evaluated by luck. The preconditions on dates are ignored, as sections 13.1.3 and 13.1.4
+/// than evaluated with a race. The preconditions on dates are ignored, as sections 13.1.3 and 13.1.4
 /// require without a modification date.
 ///
 /// # Errors
