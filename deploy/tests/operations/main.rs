@@ -4,7 +4,7 @@
 //! is made of the tree as it is, and of one in which something is broken, where it has to fail.
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     process::{Command, Output},
     thread,
@@ -366,11 +366,7 @@ fn backup() -> Result<(), Failed> {
         let work = directory.path().join("work");
         fs::create_dir_all(&work)?;
         let address = database.owner();
-        let path = format!(
-            "{}:{}",
-            programs.display(),
-            env::var("PATH").unwrap_or_default()
-        );
+        let path = format!("{}:{}", programs.display(), tools::path().to_string_lossy());
         Command::new("sh")
             .arg(root().join("deploy/chart/files").join(name))
             .args(arguments)

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use libtest_mimic::{Failed, Trial};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tools::{debian, node, root, target};
+use tools::{find_or_fetch, node, root, target};
 
 use crate::links;
 
@@ -135,7 +135,7 @@ fn drawn(diagrams: &[Value], directory: &Path) -> Result<()> {
     let home = TempDir::new()?;
     let mut child = Command::new("node")
         .arg(root().join("deploy/tests/platform/diagrams.mjs"))
-        .arg(debian::program("chromium", "chromium")?)
+        .arg(find_or_fetch("chromium")?)
         .arg(node::packages("playwright")?)
         .arg(node::packages("mermaid")?)
         .arg(directory)

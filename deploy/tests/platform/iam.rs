@@ -6,7 +6,7 @@
 
 use std::{
     collections::BTreeSet,
-    env, fs,
+    fs,
     io::Write,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
@@ -363,7 +363,7 @@ impl Aws {
         let path = format!(
             "{}:{}",
             self.programs.display(),
-            env::var("PATH").unwrap_or_default()
+            tools::path().to_string_lossy()
         );
         command
             .env("PATH", path)

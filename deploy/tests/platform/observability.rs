@@ -17,7 +17,7 @@ use harness::{host::free_port, process::Process};
 use libtest_mimic::Trial;
 use serde_json::Value;
 use tempfile::TempDir;
-use tools::debian;
+use tools::find_or_fetch;
 
 use crate::addons::{Rendered, clusters, of_kind, render};
 use deploy_tests::checker::{Checker, Object, strings_at};
@@ -377,7 +377,7 @@ fn gateway(config: &str, tenants: &str, push: &str, ask: &str) -> Result<()> {
     fs::write(path("nginx.conf"), here)?;
     let log = directory.path().join("log");
     let _nginx = Process::start(
-        Command::new(debian::program("nginx", "nginx")?)
+        Command::new(find_or_fetch("nginx")?)
             .args(["-p", &path(""), "-c", &path("nginx.conf")])
             .args(["-e", "stderr"]),
         Some(&log),
@@ -446,7 +446,7 @@ fn gateway(config: &str, tenants: &str, push: &str, ask: &str) -> Result<()> {
 
 /// A certificate of its own CA for localhost.
 fn certificate(directory: &Path) -> Result<()> {
-    let output = Command::new(debian::program("openssl", "openssl")?)
+    let output = Command::new(find_or_fetch("openssl")?)
         .args([
             "req",
             "-x509",

@@ -187,7 +187,7 @@ pub fn trials(terraform: Option<&Terraform>) -> Vec<Trial> {
 impl Terraform {
     /// Starts the provider, for the types that the project's modules use, if there is a Terraform.
     pub fn start() -> Result<Option<Self>> {
-        let Some(program) = tools::terraform() else {
+        let Some(program) = tools::find("terraform") else {
             return Ok(None);
         };
         let directory = TempDir::new()?;

@@ -14,7 +14,7 @@ use libtest_mimic::Failed;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use tempfile::TempDir;
-use tools::debian;
+use tools::find_or_fetch;
 
 use super::{Counting, HostUnderTest, check};
 use crate::PUT;
@@ -54,7 +54,7 @@ pub fn promtool(port: u16) -> Result<(), Failed> {
     let directory = TempDir::new()?;
     let file = directory.path().join("metrics");
     fs::write(&file, answer.body)?;
-    let output = Command::new(debian::program("promtool", "prometheus")?)
+    let output = Command::new(find_or_fetch("promtool")?)
         .args(["check", "metrics"])
         .stdin(File::open(file)?)
         .output()?;
@@ -73,7 +73,7 @@ struct Prometheus {
 
 impl Prometheus {
     fn start(target: u16) -> Result<Self, Failed> {
-        let program = debian::program("prometheus", "prometheus")?;
+        let program = find_or_fetch("prometheus")?;
         let directory = TempDir::new()?;
         let config = directory.path().join("prometheus.yml");
         fs::write(
