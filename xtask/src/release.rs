@@ -4,16 +4,15 @@ use std::{
     fmt, fs,
     path::{Path, PathBuf},
     process::Command,
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::builder::FalseyValueParser;
 
 use crate::test;
 use harness::{
-    client::Connection,
+    client::{self, Connection},
     host::free_port,
     process::{Process, end_all_on_signal},
 };
@@ -22,6 +21,9 @@ use tools::{
     run::{announce, read, run},
     target,
 };
+
+/// How long the registry may take to start.
+const REGISTRY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What runs, in every cluster.
 const VALUES: &str = "deploy/argocd/release.yaml";
@@ -491,24 +493,10 @@ fn start_registry() -> Result<(Process, u16)> {
     let log = directory.join("log");
     let mut command = Command::new(program);
     command.arg("serve").arg(config);
-    let mut registry = Process::start(&mut command, Some(&log))?;
-    let started = Instant::now();
-    loop {
-        if let Some(status) = registry.try_wait()? {
-            bail!("the registry ended with {status}, see {}", log.display());
-        }
-        let answer = Connection::open(port)
-            .and_then(|mut connection| connection.exchange("GET", "/v2/", &[], b""));
-        if answer.is_ok_and(|answer| answer.status == 200) {
-            return Ok((registry, port));
-        }
-        ensure!(
-            started.elapsed() < Duration::from_secs(30),
-            "the registry does not answer, see {}",
-            log.display()
-        );
-        thread::sleep(Duration::from_millis(50));
-    }
+    let registry = Process::start_server(&mut command, Some(&log), REGISTRY_TIMEOUT, || {
+        client::is_ok(port, "/v2/")
+    })?;
+    Ok((registry, port))
 }
 
 #[cfg(test)]

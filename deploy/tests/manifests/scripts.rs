@@ -1,12 +1,7 @@
 //! What the manifests carry is run: Argo CD's health check by a Lua, the migrations' script against
 //! a real Postgres, the relabelling of a shared metrics store by a real Prometheus.
 
-use std::{
-    fs,
-    process::Command,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{fs, process::Command, time::Duration};
 
 use harness::{client::Connection, host::free_port, postgres::Postgres, process::Process};
 use libtest_mimic::{Failed, Trial};
@@ -317,24 +312,18 @@ fn targets(relabelings: &str, services: [&str; 2]) -> Result<usize, Failed> {
         ))
         .arg(format!("--web.listen-address=127.0.0.1:{port}"));
     let log = directory.path().join("log");
-    let mut prometheus = Process::start(&mut command, Some(&log))?;
-    let started = Instant::now();
-    loop {
-        // It serves before it has read its configuration, and then has no target.
+    let mut targets = 0;
+    // It serves before it has read its configuration, and then has no target.
+    let has_targets = || {
         let answer = Connection::open(port).and_then(|mut connection| {
             connection.exchange("GET", "/api/v1/targets?state=active", &[], b"")
         });
-        if let Some(answer) = answer.ok().filter(|answer| answer.status == 200) {
-            let body: Value = serde_json::from_slice(&answer.body)?;
-            let targets = body["data"]["activeTargets"].as_array().map_or(0, Vec::len);
-            if targets > 0 {
-                return Ok(targets);
-            }
-        }
-        let log = || fs::read_to_string(&log).unwrap_or_default();
-        if prometheus.try_wait()?.is_some() || started.elapsed() > Duration::from_secs(60) {
-            return Err(format!("Prometheus has no target: {}", log()).into());
-        }
-        thread::sleep(Duration::from_millis(50));
-    }
+        let body = answer.map(|answer| answer.body).unwrap_or_default();
+        let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+        targets = body["data"]["activeTargets"].as_array().map_or(0, Vec::len);
+        targets > 0
+    };
+    let limit = Duration::from_secs(60);
+    let _prometheus = Process::start_server(&mut command, Some(&log), limit, has_targets)?;
+    Ok(targets)
 }
