@@ -12,8 +12,8 @@ use tempfile::TempDir;
 
 use super::{
     HostUnderTest, PUT, assert_no_sensitive_data, check, logs_of,
-    postgres::{UNAVAILABLE, ask, expect, until},
-    refuses_service,
+    postgres::{BOUND, UNAVAILABLE, ask, expect},
+    refuses_service, until,
 };
 
 /// Saved while the standby followed; `SignedTwo` changes after it lost touch, and `SignedThree` once
@@ -45,13 +45,17 @@ fn lost(under_test: HostUnderTest) -> Result<(), Failed> {
         save(&here, user, PUT, 204)?;
         greets(&there, user, 200)?;
     }
-    until(|| Ok(users(&standby)? == users(&primary)?))?;
+    until("the standby to catch up", BOUND, || {
+        Ok(users(&standby)? == users(&primary)?)
+    })?;
 
     // The standby loses touch. Saves go on, and are acknowledged: it is asynchronous.
     standby.psql("ALTER SYSTEM SET primary_conninfo = ''")?;
     standby.psql("SELECT pg_reload_conf()")?;
     let receivers = "SELECT count(*) FROM pg_stat_wal_receiver";
-    until(|| Ok(standby.psql(receivers)?.trim() == "0"))?;
+    until("the standby to lose touch", BOUND, || {
+        Ok(standby.psql(receivers)?.trim() == "0")
+    })?;
     for user in LAGGING {
         save(&here, user, PUT, 204)?;
     }
@@ -73,7 +77,7 @@ fn lost(under_test: HostUnderTest) -> Result<(), Failed> {
     // Promoted, it takes saves, and nothing has to be started again.
     standby.psql("SELECT pg_promote()")?;
     let after = || ask(&host, "PUT", "/hello/SignedThree", PUT);
-    until(|| Ok(after()?.status == 204))?;
+    until("the promotion", BOUND, || Ok(after()?.status == 204))?;
     for user in REPLICATED {
         greets(&host, user, 200)?;
     }
@@ -115,7 +119,9 @@ fn lost(under_test: HostUnderTest) -> Result<(), Failed> {
     primary.stop();
     let replica = standby.standby(directories[2].path())?;
     save(&host, "SignedLast", PUT, 204)?;
-    until(|| Ok(users(&replica)?.contains_key("SignedLast")))?;
+    until("the new replica to catch up", BOUND, || {
+        Ok(users(&replica)?.contains_key("SignedLast"))
+    })?;
 
     drop(host);
     for logs in [here_logs, there_logs, host_logs] {

@@ -15,7 +15,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tools::HostKind;
 
-use super::{HostUnderTest, JSON, PUT, check, logs_of, no_store, within};
+use super::{HostUnderTest, JSON, PUT, check, logs_of, no_store, until};
+
+/// How long a line or a span may take to arrive.
+const LAG: Duration = Duration::from_secs(10);
 
 const TRACE_ID: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const SPAN_ID: &str = "00f067aa0ba902b7";
@@ -48,9 +51,8 @@ fn lines(directory: &Path, message: &str, count: usize) -> Result<Vec<Value>, Fa
             .filter(|line: &Value| line["message"] == message)
             .collect())
     };
-    within(Duration::from_secs(10), || {
-        read().is_ok_and(|lines| lines.len() >= count)
-    });
+    let what = format!("{count} lines of {message:?}");
+    until(&what, LAG, || Ok(read()?.len() >= count))?;
     let lines = read()?;
     check(lines.len() == count, || {
         format!("{} lines and not {count}: {lines:?}", lines.len())
@@ -119,14 +121,12 @@ fn one_line_each(under_test: HostUnderTest) -> Result<(), Failed> {
 
 /// How many requests were answered until now: the one or more that found the host ready.
 fn lines_so_far(directory: &Path) -> Result<usize, Failed> {
-    let count = || {
-        fs::read_to_string(directory.join("log"))
-            .map(|log| log.matches("\"request completed\"").count())
+    let count = || -> Result<usize, Failed> {
+        let log = fs::read_to_string(directory.join("log"))?;
+        Ok(log.matches("\"request completed\"").count())
     };
-    within(Duration::from_secs(10), || {
-        count().is_ok_and(|count| count > 0)
-    });
-    Ok(count()?)
+    until("a line of a request", LAG, || Ok(count()? > 0))?;
+    count()
 }
 
 fn request_ids(under_test: HostUnderTest) -> Result<(), Failed> {
@@ -238,12 +238,11 @@ fn joined(under_test: HostUnderTest) -> Result<(), Failed> {
         .map(|at| u8::from_str_radix(&TRACE_ID[at..at + 2], 16))
         .collect::<Result<_, _>>()?;
     receiver.set_nonblocking(true)?;
-    let arrived = within(Duration::from_secs(10), || {
-        receiver
+    until("a span of the trace", LAG, || {
+        Ok(receiver
             .accept()
-            .is_ok_and(|(stream, _)| exported(stream).is_ok_and(|body| holds(&body, &trace_id)))
-    });
-    check(arrived, || "no span of the trace arrived".to_owned())
+            .is_ok_and(|(stream, _)| exported(stream).is_ok_and(|body| holds(&body, &trace_id))))
+    })
 }
 
 fn holds(body: &[u8], part: &[u8]) -> bool {

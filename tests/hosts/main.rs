@@ -18,7 +18,7 @@ use std::{
     env, fs,
     io::ErrorKind,
     path::{Path, PathBuf},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use chrono::{DateTime, NaiveDate};
@@ -27,6 +27,7 @@ use harness::{
     host::{self, Host, Setup, Store, free_port},
     postgres::Postgres,
     process::end_all_on_signal,
+    wait::wait_until,
 };
 use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
 use over_http::OverHttp;
@@ -305,7 +306,7 @@ fn run_scenario(scenario: &Scenario, port: u16) -> Result<(), Failed> {
 }
 
 fn imports(under_test: HostUnderTest) -> Result<(), Failed> {
-    let wash = tools::find(HostKind::Wasmcloud)?.ok_or("`cargo xtask test` fetches wash")?;
+    let wash = tools::find(HostKind::Wasmcloud).ok_or("`cargo xtask test` fetches wash")?;
     let wit = run::read(
         "inspect the artifact",
         std::process::Command::new(wash)
@@ -438,16 +439,15 @@ fn no_store(under_test: &HostUnderTest, directory: &Path) -> Result<(), Failed> 
     Ok(())
 }
 
-/// Whether `condition` came true within `limit`.
-fn within(limit: Duration, mut condition: impl FnMut() -> bool) -> bool {
-    let started = Instant::now();
-    while !condition() {
-        if started.elapsed() > limit {
-            return false;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    true
+/// [`wait_until`] something holds.
+fn until(
+    what: &str,
+    limit: Duration,
+    mut holds: impl FnMut() -> Result<bool, Failed>,
+) -> Result<(), Failed> {
+    wait_until(what, limit, Duration::from_millis(50), || {
+        Ok(holds()?.then_some(()))
+    })
 }
 
 /// Whether every path that needs a store is 503, and `/livez` is not.

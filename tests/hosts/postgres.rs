@@ -19,10 +19,12 @@ use libtest_mimic::{Failed, Trial};
 use tempfile::TempDir;
 use tools::{HostKind, run};
 
-use super::{HostUnderTest, JSON, PUT, assert_no_sensitive_data, check, logs_of, refuses_service};
+use super::{
+    HostUnderTest, JSON, PUT, assert_no_sensitive_data, check, logs_of, refuses_service, until,
+};
 
 /// How long a request may go without an answer while a database is at fault.
-const BOUND: Duration = Duration::from_secs(5);
+pub const BOUND: Duration = Duration::from_secs(5);
 
 pub const UNAVAILABLE: &str = "the store is unavailable";
 
@@ -228,23 +230,15 @@ fn only_reads(under_test: HostUnderTest) -> Result<(), Failed> {
         Ok(())
     };
     set("on")?;
-    until(|| Ok(ask(&pair.host, "PUT", "/hello/Signed", PUT)?.status == 503))?;
+    until("a save that is refused", BOUND, || {
+        Ok(ask(&pair.host, "PUT", "/hello/Signed", PUT)?.status == 503)
+    })?;
     expect(&pair.host, "GET", "/hello/Signed", b"", 200)?;
     set("off")?;
-    until(|| Ok(ask(&pair.host, "PUT", "/hello/Signed", PUT)?.status == 204))?;
+    until("a save that is acknowledged", BOUND, || {
+        Ok(ask(&pair.host, "PUT", "/hello/Signed", PUT)?.status == 204)
+    })?;
     pair.end()
-}
-
-/// Waits for what a reload brings about a moment later.
-pub fn until(mut holds: impl FnMut() -> Result<bool, Failed>) -> Result<(), Failed> {
-    let started = Instant::now();
-    while !holds()? {
-        check(started.elapsed() < BOUND, || {
-            "it did not come about".to_owned()
-        })?;
-        thread::sleep(Duration::from_millis(50));
-    }
-    Ok(())
 }
 
 fn locked(under_test: HostUnderTest) -> Result<(), Failed> {
@@ -257,7 +251,9 @@ fn locked(under_test: HostUnderTest) -> Result<(), Failed> {
         });
         let count = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' \
                      AND relation = 'users'::regclass AND granted";
-        until(|| Ok(pair.server.psql(count)?.trim() == "1"))?;
+        until("the lock", BOUND, || {
+            Ok(pair.server.psql(count)?.trim() == "1")
+        })?;
         expect(&pair.host, "GET", "/readyz", b"", 503)?;
         lock.join().expect("psql does not panic")?;
         Ok::<_, Failed>(())
@@ -318,7 +314,9 @@ fn killed_under_load(under_test: HostUnderTest) -> Result<(), Failed> {
             pair.server.kill()?;
             thread::sleep(Duration::from_secs(1)); // and some while it lasts
             pair.server.run(&[])?;
-            until(|| Ok(ask(&pair.host, "GET", "/readyz", b"")?.status == 200))?;
+            until("a host that is ready", BOUND, || {
+                Ok(ask(&pair.host, "GET", "/readyz", b"")?.status == 200)
+            })?;
             thread::sleep(Duration::from_secs(1)); // and some after it
             Ok::<_, Failed>(())
         })();
@@ -513,7 +511,7 @@ fn make_certificates(directory: &Path) -> Result<(), Failed> {
     let openssl = |arguments: &str| {
         run::read(
             "make a certificate",
-            Command::new("openssl")
+            Command::new(tools::find_or_fetch("openssl")?)
                 .args(arguments.split(' '))
                 .current_dir(directory),
         )

@@ -4,7 +4,7 @@ use std::process::{Command, Output};
 
 use harness::host::free_port;
 use libtest_mimic::Failed;
-use tools::debian;
+use tools::find_or_fetch;
 
 use crate::check;
 
@@ -33,11 +33,12 @@ pub fn smoke_test(port: u16) -> Result<(), Failed> {
 }
 
 fn run(url: &str) -> Result<Output, Failed> {
-    debian::program("curl", "curl")?;
+    find_or_fetch("curl")?;
     let script = tools::root().join("deploy/chart/files/smoke.sh");
     let mut command = Command::new("sh");
     command
         .arg(script)
+        .env("PATH", tools::path())
         .env("HELLO_URL", url)
         .env("SMOKE_WAIT", "1");
     Ok(command.output()?)

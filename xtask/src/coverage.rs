@@ -5,7 +5,7 @@ use std::{fs, path::Path, process::Command};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tools::{
-    cargo, root,
+    find_or_fetch, root,
     run::{read, run},
     target,
 };
@@ -26,7 +26,7 @@ pub fn measure(named: bool) -> Result<Part> {
         return Ok(Part::skipped("coverage", &format!("{error:#}"), true));
     }
     let report = target().join("coverage.json");
-    let mut command = Command::new(cargo::program(cargo::LLVM_COV)?);
+    let mut command = Command::new(find_or_fetch("cargo-llvm-cov")?);
     command
         .args(["llvm-cov", "--package", "hello", "--json", "--output-path"])
         .arg(&report)
@@ -41,7 +41,7 @@ pub fn measure(named: bool) -> Result<Part> {
 
 /// cargo-llvm-cov, and the llvm-cov of the toolchain.
 fn tools() -> Result<()> {
-    cargo::program(cargo::LLVM_COV)?;
+    find_or_fetch("cargo-llvm-cov")?;
     let sysroot = read(
         "ask rustc",
         Command::new("rustc").args(["--print", "sysroot"]),

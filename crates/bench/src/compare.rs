@@ -150,7 +150,7 @@ pub fn compare(options: &Options) -> Result<()> {
 pub fn host(host: Option<HostKind>) -> Result<(HostKind, PathBuf)> {
     let kind = match host {
         Some(kind) => kind,
-        None if tools::find(HostKind::Spin)?.is_some() => HostKind::Spin,
+        None if tools::find(HostKind::Spin).is_some() => HostKind::Spin,
         None => HostKind::Wasmcloud,
     };
     Ok((kind, tools::find_or_fetch(kind)?))

@@ -59,7 +59,7 @@ pub fn command(options: &Options) -> Result<()> {
 ///
 /// If a request failed in a swap, or none did in the naive way: then the load proves nothing.
 pub fn rehearse(options: &Options) -> Result<()> {
-    let haproxy = tools::debian::program("haproxy", "haproxy")?;
+    let haproxy = tools::find_or_fetch("haproxy")?;
     let (kind, program) = choose(options.host)?;
     let directory = target().join("rehearsal");
     if directory.exists() {
@@ -278,7 +278,7 @@ fn build_two(kind: HostKind, directory: &Path) -> Result<[PathBuf; 2]> {
 fn choose(host: Option<HostKind>) -> Result<(HostKind, PathBuf)> {
     let kind = match host {
         Some(kind) => kind,
-        None if tools::find(HostKind::Spin)?.is_some() => HostKind::Spin,
+        None if tools::find(HostKind::Spin).is_some() => HostKind::Spin,
         None => HostKind::Wasmcloud,
     };
     Ok((kind, tools::find_or_fetch(kind)?))

@@ -91,11 +91,10 @@ impl fmt::Display for Method {
 /// One sentence, if it is missing.
 pub fn version() -> Result<String> {
     // It ends with status 1 after it has said its version.
-    let output = Command::new("wrk")
+    let output = Command::new(tools::find_or_fetch("wrk")?)
         .arg("--version")
         .stdin(Stdio::null())
-        .output()
-        .context("wrk makes the load and is not installed: `apt-get install wrk`")?;
+        .output()?;
     let text = String::from_utf8_lossy(&output.stdout);
     Ok(text
         .split_whitespace()
@@ -140,7 +139,7 @@ impl Load {
             Method::Get => SEEDED.to_owned(),
             Method::Put => prefix(self.number),
         };
-        let mut command = Command::new("wrk");
+        let mut command = Command::new(tools::find_or_fetch("wrk")?);
         command
             .args(["--threads", "1"])
             .args(["--connections", &self.connections.to_string()])

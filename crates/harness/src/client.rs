@@ -51,6 +51,13 @@ pub fn request(method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]
     bytes
 }
 
+/// Whether a server on `port` of this machine answers GET `target` with 200.
+#[must_use]
+pub fn is_ok(port: u16, target: &str) -> bool {
+    let answer = Connection::open(port).and_then(|mut it| it.exchange("GET", target, &[], b""));
+    answer.is_ok_and(|answer| answer.status == 200)
+}
+
 impl Connection {
     /// Connects to `port` on the loopback address. Nothing waits longer than 30 seconds.
     ///

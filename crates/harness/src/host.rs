@@ -3,16 +3,22 @@
 use std::{
     fs,
     net::{Ipv4Addr, TcpListener},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, ExitStatus},
     sync::atomic::{AtomicU32, Ordering},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use toml_edit::DocumentMut;
+use url::Url;
+use yaml_serde::Value;
 
-use crate::{client::Connection, postgres::Address, process::Process};
+use crate::{
+    client::{self, Connection},
+    postgres::Address,
+    process::Process,
+};
 use tools::{HostKind, root, target};
 
 /// What `tests/hosts` reads: the host to test.
@@ -158,11 +164,9 @@ impl Host {
                 .env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
                 .env("OTEL_BSP_SCHEDULE_DELAY", "200");
         }
-        let process = Process::start(&mut command, setup.log)?;
-        let mut host = Self { process, port };
-        host.wait_until_ready(setup.log)
-            .with_context(|| format!("{kind} does not serve"))?;
-        Ok(host)
+        let is_ready = || client::is_ok(port, "/livez");
+        let process = Process::start_server(&mut command, setup.log, START_TIMEOUT, is_ready)?;
+        Ok(Self { process, port })
     }
 
     /// A new connection to the host.
@@ -197,32 +201,6 @@ impl Host {
     pub fn kill(self) -> Result<()> {
         self.process.kill()
     }
-
-    fn wait_until_ready(&mut self, log: Option<&Path>) -> Result<()> {
-        let started = Instant::now();
-        let log = log.map_or(String::from(", see above"), |log| {
-            format!(", see {}", log.display())
-        });
-        loop {
-            if let Some(status) = self.process.try_wait()? {
-                bail!("it ended with {status}{log}");
-            }
-            let answer = self
-                .connect()
-                .and_then(|mut connection| connection.exchange("GET", "/livez", &[], b""));
-            if answer.is_ok_and(|answer| answer.status == 200) {
-                return Ok(());
-            }
-            if started.elapsed() > START_TIMEOUT {
-                bail!(
-                    "it does not answer after {} s{log}",
-                    START_TIMEOUT.as_secs()
-                );
-            }
-            // Not faster: until it is ready, wash logs every request as a failure.
-            thread::sleep(Duration::from_millis(100));
-        }
-    }
 }
 
 fn spin(program: &Path, artifact: &Path, port: u16, setup: &Setup) -> Result<Command> {
@@ -234,9 +212,10 @@ fn spin(program: &Path, artifact: &Path, port: u16, setup: &Setup) -> Result<Com
     }
     let mut manifest = root().join("spin.toml");
     if artifact != HostKind::Spin.artifact() {
-        let shipped = fs::read_to_string(&manifest)?;
+        let mut edited: DocumentMut = fs::read_to_string(&manifest)?.parse()?;
+        edited["component"]["hello"]["source"] = toml_edit::value(text(artifact));
         manifest = setup.data.join("spin.toml");
-        fs::write(&manifest, with_source(&shipped, artifact)?)?;
+        fs::write(&manifest, edited.to_string())?;
     }
     let mut command = Command::new(program);
     command
@@ -276,51 +255,40 @@ fn spin(program: &Path, artifact: &Path, port: u16, setup: &Setup) -> Result<Com
 
 fn wash(program: &Path, artifact: &Path, port: u16, setup: &Setup) -> Result<Command> {
     // `wash dev` has no options for these, so it gets the shipped file with other values.
-    let shipped = root().join(".wash/config.yaml");
-    let mut config = fs::read_to_string(&shipped)?;
-    let mut values = vec![
-        ("command", "\"true\"".to_owned()), // built already
-        ("component_path", quoted(artifact)),
-        ("address", format!("127.0.0.1:{port}")),
-        ("wasi_keyvalue_path", quoted(&setup.data.join(".wash/data"))),
-    ];
-    for (name, value) in setup.settings {
-        values.push((name, (*value).to_owned()));
-    }
+    let mut config: Value =
+        yaml_serde::from_str(&fs::read_to_string(root().join(".wash/config.yaml"))?)?;
+    config["build"]["command"] = "true".into(); // built already
+    config["build"]["component_path"] = text(artifact).into();
+    config["dev"]["address"] = format!("127.0.0.1:{port}").into();
+    config["dev"]["wasi_keyvalue_path"] = text(&setup.data.join(".wash/data")).into();
+    let mut settings = setup.settings.to_vec();
     match setup.store {
         Store::Shipped => {}
-        Store::Named(name) => values.push(("store", name.to_owned())),
+        Store::Named(name) => settings.push(("store", name)),
         Store::Postgres(address) => {
+            settings.extend([("store", "postgres"), ("metrics", "on")]);
+            config["dev"]["host_interfaces"][0]["config"]["database"] =
+                address.database.clone().into();
+            let mut server = Url::parse(&address.url())?;
+            server.set_path("");
+            server.query_pairs_mut().append_pair("connect_timeout", "2");
+            config["dev"]["postgres_url"] = server.to_string().into();
             // Nothing but counters is in key-value then, and they belong into memory.
-            config = without(&config, "wasi_keyvalue_path")
-                .with_context(|| format!("{} has no directory", shipped.display()))?;
-            values.retain(|(key, _)| *key != "wasi_keyvalue_path");
-            values.push(("metrics", "\"on\"".to_owned()));
-            let Address {
-                host,
-                port,
-                database,
-                user,
-                password,
-                sslmode,
-            } = address;
-            values.push(("store", "postgres".to_owned()));
-            values.push(("database", database.clone()));
-            values.push((
-                "postgres_url",
-                format!(
-                    "postgres://{user}:{password}@{host}:{port}?sslmode={sslmode}&connect_timeout=2"
-                ),
-            ));
+            let dev = config["dev"]
+                .as_mapping_mut()
+                .context("`dev` is no mapping")?;
+            dev.remove("wasi_keyvalue_path");
         }
     }
-    for (key, value) in values {
-        config = with_value(&config, key, &value)
-            .with_context(|| format!("{} has no `{key}`", shipped.display()))?;
+    for (name, value) in settings {
+        config["workload"]["config"][name] = value.into();
     }
-    let directory: PathBuf = target().join(format!("wash/{port}"));
+    let directory = target().join(format!("wash/{port}"));
     fs::create_dir_all(directory.join(".wash"))?;
-    fs::write(directory.join(".wash/config.yaml"), config)?;
+    fs::write(
+        directory.join(".wash/config.yaml"),
+        yaml_serde::to_string(&config)?,
+    )?;
     let mut command = Command::new(program);
     command
         // At `info`, wash writes the path of a request into its warnings: that has a username.
@@ -329,46 +297,8 @@ fn wash(program: &Path, artifact: &Path, port: u16, setup: &Setup) -> Result<Com
     Ok(command)
 }
 
-/// The manifest `toml` with `artifact` as its component.
-fn with_source(toml: &str, artifact: &Path) -> Result<String> {
-    let source = toml
-        .lines()
-        .find(|line| line.starts_with("source = "))
-        .context("spin.toml has no `source`")?;
-    Ok(toml.replace(source, &format!("source = {}", quoted(artifact))))
-}
-
-fn quoted(path: &Path) -> String {
-    format!("{:?}", path.display().to_string())
-}
-
-/// `yaml` with another value for the one line that sets `key`.
-fn with_value(yaml: &str, key: &str, value: &str) -> Option<String> {
-    edit(yaml, key, |indent| Some(format!("{indent}{key}: {value}")))
-}
-
-/// `yaml` without the one line that sets `key`.
-fn without(yaml: &str, key: &str) -> Option<String> {
-    edit(yaml, key, |_| None)
-}
-
-/// `yaml` with what `line` makes, for its indentation, of the line that sets `key`.
-fn edit(yaml: &str, key: &str, line: impl Fn(&str) -> Option<String>) -> Option<String> {
-    let prefix = format!("{key}:");
-    let mut found = false;
-    let lines: Vec<String> = yaml
-        .lines()
-        .filter_map(|old| {
-            let indent = &old[..old.len() - old.trim_start().len()];
-            if old[indent.len()..].starts_with(&prefix) {
-                found = true;
-                line(indent)
-            } else {
-                Some(old.to_owned())
-            }
-        })
-        .collect();
-    found.then(|| lines.join("\n") + "\n")
+fn text(path: &Path) -> String {
+    path.display().to_string()
 }
 
 #[cfg(test)]

@@ -5,9 +5,11 @@
 //! | [`host`] | a host with a component |
 //! | [`postgres`] | a real Postgres of one's own, and the migrations |
 //! | [`process`] | a process with all that it starts, and their end |
+//! | [`wait`] | waits for what comes about a moment later |
 //! | [`client`] | HTTP/1.1 over one connection, to the byte |
 
 pub mod client;
 pub mod host;
 pub mod postgres;
 pub mod process;
+pub mod wait;

@@ -1,6 +1,7 @@
-//! A real Postgres, of this process's own: Debian's server on a free port and in a fresh directory.
+//! A real Postgres, of this process's own, on a free port and in a fresh directory.
 
 use std::{
+    borrow::Cow,
     fs,
     io::Write,
     os::unix::{
@@ -9,15 +10,16 @@ use std::{
     },
     path::{Path, PathBuf},
     process::Command,
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use rustix::process::Signal;
+use url::Url;
 
-use crate::{host::free_port, process::Process};
-use tools::{debian, root, run::read};
+use crate::{host::free_port, process::Process, wait::wait_until};
+use tools::{find_or_fetch, root, run::read};
 
 /// The role that owns the database and applies the migrations.
 const OWNER: &str = "owner";
@@ -35,7 +37,6 @@ const START_TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Postgres {
     server: Option<Process>,
-    programs: PathBuf,
     directory: PathBuf,
     /// The port that it listens on, of the loopback address.
     pub port: u16,
@@ -61,18 +62,17 @@ pub struct Address {
 }
 
 impl Address {
-    /// As a URL: `postgres://user:password@host:port/database?sslmode=…`. A name or password
-    /// with characters that a URL reserves has to come without them.
+    /// As a URL: `postgres://user:password@host:port/database?sslmode=…`.
     #[must_use]
     pub fn url(&self) -> String {
         let Self {
             host,
             port,
-            database,
-            user,
-            password,
             sslmode,
+            ..
         } = self;
+        let [user, password, database] = [&self.user, &self.password, &self.database]
+            .map(|text| utf8_percent_encode(text, NON_ALPHANUMERIC));
         format!("postgres://{user}:{password}@{host}:{port}/{database}?sslmode={sslmode}")
     }
 
@@ -83,31 +83,25 @@ impl Address {
     /// One sentence that says what the form is, and does not hold the URL: that has a password.
     pub fn parse(url: &str) -> Result<Self> {
         let parse = || {
-            let rest = url
-                .strip_prefix("postgres://")
-                .or_else(|| url.strip_prefix("postgresql://"))?;
-            let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-            let (credentials, rest) = rest.rsplit_once('@')?;
-            let (user, password) = credentials.split_once(':')?;
-            let (place, database) = rest.split_once('/')?;
-            let (host, port) = place.rsplit_once(':').unwrap_or((place, "5432"));
-            let sslmode = query
-                .split('&')
-                .find_map(|pair| pair.strip_prefix("sslmode="))
-                .unwrap_or("require");
-            let whole = ![user, host, database].contains(&"") && !url.contains('%');
-            whole.then_some(Self {
-                host: host.to_owned(),
-                port: port.parse().ok()?,
-                database: database.to_owned(),
-                user: user.to_owned(),
-                password: password.to_owned(),
-                sslmode: sslmode.to_owned(),
-            })
+            let url = Url::parse(url).ok()?;
+            let decode = |text| Some(percent_decode_str(text).decode_utf8().ok()?.into_owned());
+            let mut query = url.query_pairs();
+            let sslmode = query.find_map(|(key, value)| (key == "sslmode").then_some(value));
+            let address = Self {
+                host: url.host_str()?.to_owned(),
+                port: url.port().unwrap_or(5432),
+                database: decode(url.path().strip_prefix('/')?)?,
+                user: decode(url.username())?,
+                password: decode(url.password()?)?,
+                sslmode: sslmode.map_or_else(|| "require".to_owned(), Cow::into_owned),
+            };
+            let is_whole = ["postgres", "postgresql"].contains(&url.scheme())
+                && ![&address.user, &address.database].contains(&&String::new());
+            is_whole.then_some(address)
         };
         parse().context(
-            "the URL must be postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=MODE, \
-             without percent-encoding",
+            "the URL must be postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=MODE, its parts \
+             percent-encoded where they have other characters than letters, digits and -._~",
         )
     }
 }
@@ -118,7 +112,7 @@ impl Postgres {
     ///
     /// # Errors
     ///
-    /// One sentence: Postgres is missing and cannot be installed, or does not start.
+    /// One sentence: Postgres is missing and cannot be fetched, or does not start.
     pub fn start(directory: &Path) -> Result<Self> {
         Self::start_with(directory, &[])
     }
@@ -129,14 +123,12 @@ impl Postgres {
     ///
     /// As [`Postgres::start`].
     pub fn start_with(directory: &Path, settings: &[String]) -> Result<Self> {
-        let programs = find_or_install()?;
         if !directory.join("data/PG_VERSION").exists() {
-            make_cluster(&programs, directory)?;
+            make_cluster(directory)?;
         }
         let password = fs::read_to_string(directory.join("secret"))?;
         let mut server = Self {
             server: None,
-            programs,
             directory: directory.to_owned(),
             port: free_port()?,
             password,
@@ -164,7 +156,7 @@ impl Postgres {
         let owner = self.owner();
         read(
             "copy the server",
-            as_server(&self.programs.join("pg_basebackup"))
+            as_server("pg_basebackup")?
                 .args(["--write-recovery-conf", "--checkpoint", "fast"])
                 .arg("--pgdata")
                 .arg(&data)
@@ -176,7 +168,6 @@ impl Postgres {
         )?;
         let mut standby = Self {
             server: None,
-            programs: self.programs.clone(),
             directory: directory.to_owned(),
             port: free_port()?,
             password: self.password.clone(),
@@ -192,43 +183,38 @@ impl Postgres {
     /// One sentence, if it does not start.
     pub fn run(&mut self, settings: &[String]) -> Result<()> {
         let log = self.directory.join("postgres.log");
-        let started = Instant::now();
-        loop {
-            let mut command = as_server(&self.programs.join("postgres"));
-            command
-                .arg("-D")
-                .arg(self.directory.join("data"))
-                .args(["-p", &self.port.to_string()])
-                .args(["-c", "listen_addresses=127.0.0.1"])
-                .arg("-c")
-                .arg(format!(
-                    "unix_socket_directories={}",
-                    self.directory.display()
-                ));
-            for setting in settings {
-                command.args(["-c", setting]);
-            }
-            // SIGINT is Postgres's fast shutdown: SIGTERM's would wait for the clients.
-            let mut server = Process::start_ended_by(Signal::INT, &mut command, Some(&log))?;
-            while server.try_wait()?.is_none() {
-                if self.psql_of("postgres", "SELECT 1").is_ok() {
-                    self.server = Some(server);
-                    return Ok(());
-                }
-                ensure!(
-                    started.elapsed() < START_TIMEOUT,
-                    "Postgres does not answer after {} s, see {}",
-                    START_TIMEOUT.as_secs(),
-                    log.display()
-                );
-                thread::sleep(Duration::from_millis(50));
-            }
-            // After a kill, the server refuses to start until its last child has gone.
-            if started.elapsed() > START_TIMEOUT {
-                bail!("Postgres does not start, see {}", log.display());
-            }
-            thread::sleep(Duration::from_millis(100));
+        let mut command = as_server("postgres")?;
+        command
+            .arg("-D")
+            .arg(self.directory.join("data"))
+            .args(["-p", &self.port.to_string()])
+            .args(["-c", "listen_addresses=127.0.0.1"])
+            .arg("-c")
+            .arg(format!(
+                "unix_socket_directories={}",
+                self.directory.display()
+            ));
+        for setting in settings {
+            command.args(["-c", setting]);
         }
+        // SIGINT is Postgres's fast shutdown: SIGTERM's would wait for the clients.
+        let mut start = || Process::start_ended_by(Signal::INT, &mut command, Some(&log));
+        let mut server = start()?;
+        wait_until(
+            "Postgres",
+            START_TIMEOUT,
+            Duration::from_millis(100),
+            || {
+                // After a kill, the server refuses to start until its last child has gone.
+                if server.try_wait()?.is_some() {
+                    server = start()?;
+                }
+                anyhow::Ok(self.psql_of("postgres", "SELECT 1").ok())
+            },
+        )
+        .with_context(|| format!("Postgres does not start, see {}", log.display()))?;
+        self.server = Some(server);
+        Ok(())
     }
 
     /// Ends the server in an orderly way.
@@ -319,7 +305,7 @@ pub fn migrate(url: &str) -> Result<()> {
 /// for everybody to read.
 fn psql(url: &str) -> Result<Command> {
     let address = Address::parse(url)?;
-    let mut command = Command::new("psql");
+    let mut command = Command::new(find_or_fetch("psql")?);
     command
         .args(["--no-psqlrc", "--no-password", "--set", "ON_ERROR_STOP=1"])
         // One line for an error, and no DETAIL: that repeats what is in a row.
@@ -335,13 +321,10 @@ fn psql(url: &str) -> Result<Command> {
 }
 
 /// Makes a cluster in `directory`, whose owner has the password in the file `secret`.
-fn make_cluster(programs: &Path, directory: &Path) -> Result<()> {
-    let password = read(
-        "make a password",
-        Command::new("python3").args(["-c", "import secrets; print(secrets.token_hex(16))"]),
-    )?
-    .trim()
-    .to_owned();
+fn make_cluster(directory: &Path) -> Result<()> {
+    let mut password = [0; 16];
+    getrandom::fill(&mut password)?;
+    let password: String = password.iter().map(|byte| format!("{byte:02x}")).collect();
     let data = directory.join("data");
     fs::create_dir_all(&data)?;
     let secret = directory.join("secret");
@@ -355,7 +338,7 @@ fn make_cluster(programs: &Path, directory: &Path) -> Result<()> {
     for path in [directory, &data, &secret] {
         give_to_server(path)?;
     }
-    let mut initdb = as_server(&programs.join("initdb"));
+    let mut initdb = as_server("initdb")?;
     read(
         "make a Postgres cluster",
         initdb
@@ -369,50 +352,14 @@ fn make_cluster(programs: &Path, directory: &Path) -> Result<()> {
     .map(drop)
 }
 
-/// The directory of the server's programs.
-fn find_or_install() -> Result<PathBuf> {
-    if let Some(found) = find() {
-        return Ok(found);
-    }
-    // Not as a service: a cluster of Debian's own would take port 5432.
-    fs::create_dir_all("/etc/postgresql-common")
-        .and_then(|()| {
-            fs::write(
-                "/etc/postgresql-common/createcluster.conf",
-                "create_main_cluster = false\n",
-            )
-        })
-        .context("Postgres is not installed: run `apt-get install postgresql` as root")?;
-    debian::install(&["postgresql"])?;
-    find().context("Debian's package installed no Postgres server")
-}
-
-fn find() -> Option<PathBuf> {
-    let mut versions: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| {
-            let version = entry.file_name().to_str()?.parse().ok()?;
-            let programs = entry.path().join("bin");
-            programs
-                .join("initdb")
-                .exists()
-                .then_some((version, programs))
-        })
-        .collect();
-    versions.sort();
-    versions.pop().map(|(_, programs)| programs)
-}
-
 /// A command that runs `program` as somebody whom Postgres accepts: it refuses root.
-fn as_server(program: &Path) -> Command {
-    let mut command = Command::new(program);
+fn as_server(program: &'static str) -> Result<Command> {
+    let mut command = Command::new(find_or_fetch(program)?);
     if let Some((user, group)) = server_account() {
         command.uid(user).gid(group);
     }
     command.current_dir("/");
-    command
+    Ok(command)
 }
 
 /// Lets the server's account own `path`, where this process may do that.
@@ -427,7 +374,7 @@ pub fn give_to_server(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// For root, the numbers of the account `postgres`, which Debian's package makes.
+/// For root, the numbers of the account `postgres`, which Debian's package makes, else of `nobody`.
 fn server_account() -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;
@@ -451,6 +398,10 @@ mod tests {
         let address = Address::parse(url).expect("an address");
         assert_eq!(address.url(), url);
         assert_eq!(address.port, 6432);
+        let mut odd = address;
+        odd.password = "s:e@c/r?e#t% ü".to_owned();
+        let read_back = Address::parse(&odd.url()).expect("an address");
+        assert_eq!(read_back.password, odd.password);
         let short = Address::parse("postgresql://hello:secret@db.test/hello").expect("an address");
         assert_eq!((short.port, short.sslmode.as_str()), (5432, "require"));
     }
@@ -463,7 +414,6 @@ mod tests {
             "postgres://db.test/hello",
             "postgres://hello:secret@db.test",
             "postgres://hello:secret@:5432/hello",
-            "postgres://hello:sec%20ret@db.test/hello",
             "postgres://hello:secret@db.test:port/hello",
         ] {
             let error = Address::parse(url).expect_err("no address").to_string();

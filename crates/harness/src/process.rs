@@ -1,7 +1,7 @@
 //! A process with all that it starts, ended when its owner lets go of it.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     os::unix::process::CommandExt,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
@@ -10,13 +10,15 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use rustix::process::{
     Pid, Signal, WaitOptions, kill_process_group, test_kill_process_group, waitpid,
 };
+
+use crate::wait::wait_until;
 
 /// How long a process may take to end by itself.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -96,6 +98,31 @@ impl Process {
         })
     }
 
+    /// [`Process::start`], and waits until the server `is_ready`, for at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// One sentence that names the log, with the end of that: the server has ended, or is not ready.
+    pub fn start_server(
+        command: &mut Command,
+        log: Option<&Path>,
+        limit: Duration,
+        mut is_ready: impl FnMut() -> bool,
+    ) -> Result<Self> {
+        let mut server = Self::start(command, log)?;
+        let program = Path::new(command.get_program());
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        // Not faster: until it is ready, wash logs every request as a failure.
+        wait_until(&name, limit, Duration::from_millis(100), || {
+            if let Some(status) = server.try_wait()? {
+                bail!("{name} ended with {status}");
+            }
+            Ok(is_ready().then_some(()))
+        })
+        .with_context(|| end_of(log))?;
+        Ok(server)
+    }
+
     /// The process's number.
     #[must_use]
     pub fn id(&self) -> u32 {
@@ -152,16 +179,68 @@ fn running() -> MutexGuard<'static, Vec<(Pid, Signal)>> {
         .expect("no thread panics while it holds this")
 }
 
+/// Where the log is, and its last lines.
+fn end_of(log: Option<&Path>) -> String {
+    let Some(log) = log else {
+        return "a server does not start, see above".to_owned();
+    };
+    let text = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let lines: Vec<&str> = text.lines().collect();
+    let last = lines[lines.len().saturating_sub(10)..].join("\n");
+    format!("a server does not start, see {}:\n{last}\n", log.display())
+}
+
 /// Asks the group to end, waits until `has_ended`, and ends what is left.
 fn end(group: Pid, signal: Signal, mut has_ended: impl FnMut() -> bool) {
-    let asked = Instant::now();
     if kill_process_group(group, signal).is_ok() {
-        while asked.elapsed() < STOP_TIMEOUT
-            && !has_ended()
-            && test_kill_process_group(group).is_ok()
-        {
-            thread::sleep(Duration::from_millis(20));
-        }
+        let _ = wait_until("its end", STOP_TIMEOUT, Duration::from_millis(20), || {
+            let ended = has_ended() || test_kill_process_group(group).is_err();
+            anyhow::Ok(ended.then_some(()))
+        });
     }
     let _ = kill_process_group(group, Signal::KILL);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script]);
+        shell
+    }
+
+    #[test]
+    fn ends_with_all_that_it_has_started() {
+        let process = Process::start(&mut shell("sleep 600 & wait"), None).expect("it starts");
+        let group = process.group;
+        assert!(test_kill_process_group(group).is_ok());
+        drop(process);
+        // Whoever adopted what it had started has yet to collect it.
+        let gone = || anyhow::Ok(test_kill_process_group(group).is_err().then_some(()));
+        wait_until("its end", STOP_TIMEOUT, Duration::from_millis(20), gone).expect("it ends");
+    }
+
+    #[test]
+    fn a_server_that_ends_or_is_never_ready_fails_with_the_end_of_its_log() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let log = directory.path().join("log");
+        let limit = Duration::from_millis(300);
+        let start = |script| {
+            let server = Process::start_server(&mut shell(script), Some(&log), limit, || false);
+            format!("{:#}", server.expect_err("it does not serve"))
+        };
+        let ended = start("echo no such port; exit 3");
+        assert!(
+            ended.contains("no such port") && ended.contains("exit status: 3"),
+            "{ended}"
+        );
+        let waits = start("sleep 600");
+        assert!(
+            waits.contains("timed out after 300ms waiting for sh"),
+            "{waits}"
+        );
+    }
 }

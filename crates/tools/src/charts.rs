@@ -5,15 +5,14 @@ use std::{
     net::{TcpStream, ToSocketAddrs},
     path::{Path, PathBuf},
     process::{self, Command},
-    sync::mpsc,
+    sync::{Mutex, PoisonError, mpsc},
     thread,
     time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
 
-use super::{directory, fetching, helm};
-use crate::run::read;
+use crate::{directory, find_or_fetch, run::read};
 
 /// What `deploy/tests` reads: the directory of the charts, each a NAME-VERSION.tgz or a directory
 /// NAME-VERSION.
@@ -83,12 +82,13 @@ fn find(source: &Path, name: &str, version: &str) -> Option<PathBuf> {
 ///
 /// One sentence, if it cannot be had, or is not what was asked for.
 pub fn pull(source: &Path, repository: &str, name: &str, version: &str) -> Result<PathBuf> {
-    let helm = helm::program()?;
-    let _fetching = fetching();
+    static PULLING: Mutex<()> = Mutex::new(());
+    let helm = find_or_fetch("helm")?;
+    let _pulling = PULLING.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(found) = find(source, name, version) {
         return Ok(found);
     }
-    // What is cut short stays in here, and so does Helm's own memory of repositories.
+    // What is cut short stays in here, and so does Helm's own cache.
     let unfinished = source.join(format!("unfinished-{}", process::id()));
     fs::create_dir_all(&unfinished)
         .with_context(|| format!("cannot write to {}", source.display()))?;
@@ -138,16 +138,14 @@ fn pull_into(
         &format!("read the chart {name}"),
         command().args(["show", "chart"]).arg(&file),
     )?;
-    let says = |key: &str| {
-        let value = about.lines().find_map(|line| line.strip_prefix(key));
-        value.unwrap_or_default().trim().trim_matches(['"', '\''])
-    };
+    let about: yaml_serde::Value = yaml_serde::from_str(&about)?;
+    let says = |key: &str| about[key].as_str().unwrap_or_default();
     // `v1.2.3` and `1.2.3` are one for Helm: an index may have the other one.
-    let (is, wanted) = (says("version:"), version.trim_start_matches('v'));
+    let (is, wanted) = (says("version"), version.trim_start_matches('v'));
     ensure!(
-        says("name:") == name && is.trim_start_matches('v') == wanted,
+        says("name") == name && is.trim_start_matches('v') == wanted,
         "what came is {} {is}",
-        says("name:")
+        says("name")
     );
     Ok(file)
 }

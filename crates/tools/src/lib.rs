@@ -1,39 +1,30 @@
-//! Finds a pinned tool on PATH, else fetches it: the hosts' programs and those of the checks.
+//! Finds the programs that tasks and tests run, and fetches those that are missing.
 //!
-//! | module | where from | what it gives |
-//! | --- | --- | --- |
-//! | [`run`] | | runs a program, and says in one sentence what went wrong |
-//! | [`wasm_target`] | rustup, Debian | a compiler for wasm32-wasip2 |
-//! | `hosts` | releases, PyPI | `spin` and wasmCloud's `wash` |
-//! | [`debian`] | `apt-get install` | a program on PATH |
-//! | [`python`] | PyPI, by `python/NAME.txt` | a virtual environment in `target/tools/python/NAME` |
-//! | [`cargo`] | crates, by `cargo install --locked` | a program in `target/tools/cargo` |
-//! | [`node`] | npm, by `node/NAME/package-lock.json` | a `node_modules` in `target/tools/node/NAME` |
-//! | [`helm`] | npm | Helm |
-//! | [`charts`] | their repositories, by `helm pull` | a chart in `target/tools/charts` |
+//! | module | job |
+//! | --- | --- |
+//! | [`find`] | a program: on PATH first, if its version fits, else fetched |
+//! | [`fetch`] | where each thing comes from, in one table, and how it is fetched |
+//! | [`charts`] | Helm charts of others, out of their repositories |
+//! | [`wasm_target`] | a compiler for wasm32-wasip2 |
+//! | [`run`] | runs a program, and says in one sentence what went wrong |
 //!
-//! Terraform is in none of them: [`terraform`] is the one on PATH.
-//!
-//! What is there is taken. What is fetched is pinned with its digest. Debian's packages carry
+//! Nothing is installed: what is fetched goes into `target/tools`, and no service, no setting and no
+//! package of the machine changes. What is fetched is pinned with its digest. Debian's packages carry
 //! Debian's signature instead, and charts no more than a version, as Argo CD takes them.
 
-pub mod cargo;
 pub mod charts;
-pub mod debian;
-pub mod helm;
-mod hosts;
-pub mod node;
-pub mod python;
+pub mod fetch;
+pub mod find;
 pub mod run;
 pub mod wasm_target;
 
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
 };
 
-pub use hosts::{SPIN_VERSION, find, find_or_fetch, sha256, version};
+pub use fetch::{node, python, sha256};
+pub use find::{find, find_or_fetch, path, plan, version};
 
 /// The project's directory.
 #[must_use]
@@ -49,6 +40,11 @@ pub fn root() -> PathBuf {
 #[must_use]
 pub fn target() -> PathBuf {
     root().join("target")
+}
+
+/// The directory of all that is fetched.
+fn directory() -> PathBuf {
+    target().join("tools")
 }
 
 /// A WebAssembly host that runs the service.
@@ -81,10 +77,14 @@ impl fmt::Display for HostKind {
     }
 }
 
-/// The `terraform` on PATH, if there is one.
-#[must_use]
-pub fn terraform() -> Option<PathBuf> {
-    debian::find("terraform")
+/// The name of the host's program, as [`find`] takes it.
+impl From<HostKind> for &'static str {
+    fn from(kind: HostKind) -> Self {
+        match kind {
+            HostKind::Spin => "spin",
+            HostKind::Wasmcloud => "wash",
+        }
+    }
 }
 
 /// The directory of the custom resources' JSON Schemas, GROUP/KIND_VERSION.json: the one that
@@ -96,16 +96,4 @@ pub fn schemas() -> Option<PathBuf> {
         .unwrap_or_else(|| root().join("../shared/schemas"))
         .canonicalize()
         .ok()
-}
-
-/// The directory of all that is fetched.
-fn directory() -> PathBuf {
-    target().join("tools")
-}
-
-/// Held while something is fetched: tests run in parallel and ask for the same things.
-fn fetching() -> MutexGuard<'static, ()> {
-    static FETCHING: Mutex<()> = Mutex::new(());
-    // It guards directories, and a fetch that was cut short is begun anew.
-    FETCHING.lock().unwrap_or_else(PoisonError::into_inner)
 }

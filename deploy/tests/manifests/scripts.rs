@@ -1,19 +1,14 @@
 //! What the manifests carry is run: Argo CD's health check by a Lua, the migrations' script against
 //! a real Postgres, the relabelling of a shared metrics store by a real Prometheus.
 
-use std::{
-    fs,
-    process::Command,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{fs, process::Command, time::Duration};
 
 use harness::{client::Connection, host::free_port, postgres::Postgres, process::Process};
 use libtest_mimic::{Failed, Trial};
 use serde_json::Value;
 use tempfile::TempDir;
 use tools::{
-    debian,
+    find_or_fetch,
     run::{read, run},
 };
 
@@ -69,7 +64,7 @@ fn health_is(
         ),
     )?;
     // Argo CD's own, gopher-lua, speaks Lua 5.1.
-    let lua = debian::program("lua5.1", "lua5.1")?;
+    let lua = find_or_fetch("lua5.1")?;
     let said = read("run the health check", Command::new(lua).arg(&program))?;
     assert_eq!(said.trim_end_matches('\n'), format!("{status}: {message}"));
     Ok(())
@@ -107,6 +102,7 @@ fn the_migrations() -> Result<(), Failed> {
         let mut command = Command::new("sh");
         command
             .arg(&script)
+            .env("PATH", tools::path())
             .env("MIGRATIONS", &migrations)
             .env("SERVICE_PASSWORD", password);
         client(&mut command, "deployer", &owner.password);
@@ -121,6 +117,7 @@ fn the_migrations() -> Result<(), Failed> {
     let mut refused = Command::new("sh");
     refused
         .arg(&other)
+        .env("PATH", tools::path())
         .env("MIGRATIONS", directory.path())
         .env("SERVICE_PASSWORD", password);
     client(&mut refused, "hello", password);
@@ -129,7 +126,7 @@ fn the_migrations() -> Result<(), Failed> {
     if refused.status.success() || !said.contains("permission denied") {
         return Err(format!("it does not say that it may not: {said}").into());
     }
-    let mut psql = Command::new("psql");
+    let mut psql = Command::new(find_or_fetch("psql")?);
     psql.args([
         "--no-psqlrc",
         "--no-password",
@@ -139,7 +136,7 @@ fn the_migrations() -> Result<(), Failed> {
     .args(["--command", "SELECT count(*) FROM users"]);
     client(&mut psql, "hello", password);
     assert_eq!(read("sign in as the service", &mut psql)?.trim(), "0");
-    let mut wrong = Command::new("psql");
+    let mut wrong = Command::new(find_or_fetch("psql")?);
     wrong.args(["--no-psqlrc", "--no-password", "--command", "SELECT 1"]);
     client(&mut wrong, "hello", "another");
     if wrong.output()?.status.success() {
@@ -207,7 +204,7 @@ fn targets(relabelings: &str, services: [&str; 2]) -> Result<usize, Failed> {
         ),
     )?;
     let port = free_port()?;
-    let mut command = Command::new(debian::program("prometheus", "prometheus")?);
+    let mut command = Command::new(find_or_fetch("prometheus")?);
     command
         .arg(format!("--config.file={}", config.display()))
         .arg(format!(
@@ -216,24 +213,18 @@ fn targets(relabelings: &str, services: [&str; 2]) -> Result<usize, Failed> {
         ))
         .arg(format!("--web.listen-address=127.0.0.1:{port}"));
     let log = directory.path().join("log");
-    let mut prometheus = Process::start(&mut command, Some(&log))?;
-    let started = Instant::now();
-    loop {
-        // It serves before it has read its configuration, and then has no target.
+    let mut targets = 0;
+    // It serves before it has read its configuration, and then has no target.
+    let has_targets = || {
         let answer = Connection::open(port).and_then(|mut connection| {
             connection.exchange("GET", "/api/v1/targets?state=active", &[], b"")
         });
-        if let Some(answer) = answer.ok().filter(|answer| answer.status == 200) {
-            let body: Value = serde_json::from_slice(&answer.body)?;
-            let targets = body["data"]["activeTargets"].as_array().map_or(0, Vec::len);
-            if targets > 0 {
-                return Ok(targets);
-            }
-        }
-        let log = || fs::read_to_string(&log).unwrap_or_default();
-        if prometheus.try_wait()?.is_some() || started.elapsed() > Duration::from_secs(60) {
-            return Err(format!("Prometheus has no target: {}", log()).into());
-        }
-        thread::sleep(Duration::from_millis(50));
-    }
+        let body = answer.map(|answer| answer.body).unwrap_or_default();
+        let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+        targets = body["data"]["activeTargets"].as_array().map_or(0, Vec::len);
+        targets > 0
+    };
+    let limit = Duration::from_secs(60);
+    let _prometheus = Process::start_server(&mut command, Some(&log), limit, has_targets)?;
+    Ok(targets)
 }

@@ -4,11 +4,10 @@
 //! is made of the tree as it is, and of one in which something is broken, where it has to fail.
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     process::{Command, Output},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bench::cutover;
@@ -107,11 +106,7 @@ fn backup() -> Result<(), Failed> {
         let work = directory.path().join("work");
         fs::create_dir_all(&work)?;
         let address = database.owner();
-        let path = format!(
-            "{}:{}",
-            programs.display(),
-            env::var("PATH").unwrap_or_default()
-        );
+        let path = format!("{}:{}", programs.display(), tools::path().to_string_lossy());
         Command::new("sh")
             .arg(root().join("deploy/chart/files").join(name))
             .args(arguments)
@@ -217,19 +212,14 @@ struct Moto {
 impl Moto {
     fn start(programs: &Path, directory: &Path) -> Result<Self, Failed> {
         let port = free_port()?;
-        let process = Process::start(
+        let process = Process::start_server(
             Command::new(programs.join("moto_server"))
                 .args(["--host", "127.0.0.1", "--port"])
                 .arg(port.to_string()),
             Some(&directory.join("moto.log")),
+            Duration::from_secs(60),
+            || Connection::open(port).is_ok(),
         )?;
-        let started = Instant::now();
-        while Connection::open(port).is_err() {
-            require(started.elapsed() < Duration::from_secs(60), || {
-                fs::read_to_string(directory.join("moto.log")).unwrap_or_default()
-            })?;
-            thread::sleep(Duration::from_millis(100));
-        }
         Ok(Self {
             _process: process,
             port,

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tools::{
     charts::{self, VARIABLE, find_or_pull, pull},
-    helm, python, root,
+    python, root,
 };
 
 use crate::{
@@ -183,7 +183,7 @@ impl Chart {
     fn template(&self, checker: &Checker, directory: &Path) -> Result<Vec<Object>> {
         let values = tempfile::Builder::new().suffix(".json").tempfile()?;
         fs::write(values.path(), self.values.to_string())?;
-        let mut command = Command::new(helm::program()?);
+        let mut command = Command::new(tools::find_or_fetch("helm")?);
         command
             .args(["template", &self.addon])
             .arg(directory)
@@ -499,7 +499,7 @@ impl Repository {
     }
 
     fn helm(directory: &TempDir, arguments: &[&str]) -> Result<()> {
-        let output = Command::new(helm::program()?)
+        let output = Command::new(tools::find_or_fetch("helm")?)
             .args(arguments)
             .current_dir(directory.path())
             .output()?;

@@ -14,7 +14,7 @@ use deploy_tests::mutation::{Mutations, fails};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tools::{debian, node, root, target};
+use tools::{find_or_fetch, node, root, target};
 
 use crate::links;
 
@@ -77,7 +77,7 @@ fn drawn(diagrams: &[Value], directory: &Path) -> Result<()> {
     let home = TempDir::new()?;
     let mut child = Command::new("node")
         .arg(root().join("deploy/tests/platform/diagrams.mjs"))
-        .arg(debian::program("chromium", "chromium")?)
+        .arg(find_or_fetch("chromium")?)
         .arg(node::packages("playwright")?)
         .arg(node::packages("mermaid")?)
         .arg(directory)

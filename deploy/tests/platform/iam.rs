@@ -6,12 +6,11 @@
 
 use std::{
     collections::BTreeSet,
-    env, fs,
+    fs,
     io::Write,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -238,22 +237,15 @@ impl Aws {
         let directory = TempDir::new()?;
         let port = free_port()?;
         let log = directory.path().join("moto.log");
-        let process = Process::start(
+        let process = Process::start_server(
             Command::new(programs.join("moto_server"))
                 .args(["--host", "127.0.0.1", "--port"])
                 .arg(port.to_string())
                 .env("MOTO_ACCOUNT_ID", ACCOUNT),
             Some(&log),
+            Duration::from_secs(60),
+            || Connection::open(port).is_ok(),
         )?;
-        let started = Instant::now();
-        while Connection::open(port).is_err() {
-            ensure!(
-                started.elapsed() < Duration::from_secs(60),
-                "{}",
-                fs::read_to_string(&log).unwrap_or_default()
-            );
-            thread::sleep(Duration::from_millis(100));
-        }
         let mut aws = Self {
             programs,
             directory,
@@ -347,7 +339,7 @@ impl Aws {
         let path = format!(
             "{}:{}",
             self.programs.display(),
-            env::var("PATH").unwrap_or_default()
+            tools::path().to_string_lossy()
         );
         command
             .env("PATH", path)

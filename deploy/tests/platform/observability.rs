@@ -9,7 +9,7 @@ use std::{
     process::Command,
     sync::{Arc, OnceLock},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -17,7 +17,7 @@ use harness::{host::free_port, process::Process};
 use libtest_mimic::Trial;
 use serde_json::Value;
 use tempfile::TempDir;
-use tools::debian;
+use tools::find_or_fetch;
 
 use crate::addons::{Rendered, clusters, of_kind, render};
 use deploy_tests::checker::{Checker, Object, strings_at};
@@ -376,21 +376,14 @@ fn gateway(config: &str, tenants: &str, push: &str, ask: &str) -> Result<()> {
     }
     fs::write(path("nginx.conf"), here)?;
     let log = directory.path().join("log");
-    let _nginx = Process::start(
-        Command::new(debian::program("nginx", "nginx")?)
+    let _nginx = Process::start_server(
+        Command::new(find_or_fetch("nginx")?)
             .args(["-p", &path(""), "-c", &path("nginx.conf")])
             .args(["-e", "stderr"]),
         Some(&log),
+        PROBE_TIMEOUT,
+        || TcpStream::connect(("127.0.0.1", port)).is_ok(),
     )?;
-    let started = Instant::now();
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        ensure!(
-            started.elapsed() < PROBE_TIMEOUT,
-            "nginx does not start: {}",
-            fs::read_to_string(&log)?
-        );
-        thread::sleep(Duration::from_millis(50));
-    }
 
     let curl = |arguments: &[&str], target: &str| -> Result<String> {
         let output = Command::new("curl")
@@ -446,7 +439,7 @@ fn gateway(config: &str, tenants: &str, push: &str, ask: &str) -> Result<()> {
 
 /// A certificate of its own CA for localhost.
 fn certificate(directory: &Path) -> Result<()> {
-    let output = Command::new(debian::program("openssl", "openssl")?)
+    let output = Command::new(find_or_fetch("openssl")?)
         .args([
             "req",
             "-x509",

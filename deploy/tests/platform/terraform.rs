@@ -12,8 +12,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::{Arc, Mutex},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -85,7 +84,7 @@ pub fn trials(terraform: Option<&Terraform>, mutations: &Mutations) -> Vec<Trial
 impl Terraform {
     /// Starts the provider, for the types that the project's modules use, if there is a Terraform.
     pub fn start() -> Result<Option<Self>> {
-        let Some(program) = tools::terraform() else {
+        let Some(program) = tools::find("terraform") else {
             return Ok(None);
         };
         let directory = TempDir::new()?;
@@ -95,22 +94,15 @@ impl Terraform {
         fs::write(&file, schemas.to_string())?;
         let port = free_port()?;
         let log = directory.path().join("provider.log");
-        let provider = Process::start(
+        let provider = Process::start_server(
             Command::new("node")
                 .arg(tree::script("provider.mjs"))
                 .args([&packages, &file])
                 .arg(port.to_string()),
             Some(&log),
+            Duration::from_secs(60),
+            || Connection::open(port).is_ok(),
         )?;
-        let started = Instant::now();
-        while Connection::open(port).is_err() {
-            ensure!(
-                started.elapsed() < Duration::from_secs(60),
-                "the provider does not start: {}",
-                fs::read_to_string(&log).unwrap_or_default()
-            );
-            thread::sleep(Duration::from_millis(20));
-        }
         // How Terraform is told of a provider that somebody else started.
         let provider_said = json!({"registry.terraform.io/hashicorp/aws": {
             "Protocol": "grpc",

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use libtest_mimic::Failed;
 use serde_json::Value;
-use tools::{helm, python};
+use tools::python;
 
 /// The Kubernetes whose kinds are taken: the first with MutatingAdmissionPolicy v1.
 const KUBERNETES: &str = "1.36";
@@ -38,7 +38,7 @@ pub struct Object {
 impl Checker {
     pub fn new() -> Result<Self> {
         Ok(Self {
-            helm: helm::program()?,
+            helm: tools::find_or_fetch("helm")?,
             python: python::environment("manifests")?.join("python"),
             kubernetes: KUBERNETES,
             schemas: tools::schemas(),

@@ -96,7 +96,7 @@ type Metrics = BTreeMap<String, BTreeSet<String>>;
 ///
 /// What promtool says.
 pub fn rules(tree: &Path) -> Result<()> {
-    let promtool = || tools::debian::program("promtool", "prometheus").map(Command::new);
+    let promtool = || tools::find_or_fetch("promtool").map(Command::new);
     let files = [RULES, PLATFORM_RULES].map(|file| tree.join(file));
     run(promtool()?.args(["check", "rules"]).args(files), "")?;
     run(
@@ -212,7 +212,7 @@ pub fn expressions(tree: &Path, exposition: &str) -> Result<()> {
         .map(|expr| serde_json::json!({"record": "an:expression", "expr": expr}))
         .collect();
     let file = serde_json::json!({"groups": [{"name": "expressions", "rules": rules}]});
-    let mut promtool = Command::new(tools::debian::program("promtool", "prometheus")?);
+    let mut promtool = Command::new(tools::find_or_fetch("promtool")?);
     // Without the lint of names that occur twice: here all have one.
     promtool.args(["check", "rules", "--lint=none", "/dev/stdin"]);
     run(&mut promtool, &file.to_string())?;
@@ -250,7 +250,7 @@ pub fn expressions(tree: &Path, exposition: &str) -> Result<()> {
 ///
 /// What amtool says.
 pub fn routes(tree: &Path) -> Result<()> {
-    let amtool = || tools::debian::program("amtool", "prometheus-alertmanager").map(Command::new);
+    let amtool = || tools::find_or_fetch("amtool").map(Command::new);
     let config = tree.join(ROUTES);
     run(amtool()?.arg("check-config").arg(&config), "")?;
     for (what, labels, receiver) in RECEIVERS {
@@ -300,7 +300,7 @@ pub fn compose(tree: &Path) -> Result<()> {
     }
     // The rules are elsewhere in the container. They are checked on their own.
     let scrapes = fs::read_to_string(tree.join(SCRAPES))?;
-    let mut promtool = Command::new(tools::debian::program("promtool", "prometheus")?);
+    let mut promtool = Command::new(tools::find_or_fetch("promtool")?);
     promtool.args(["check", "config", "--syntax-only", "/dev/stdin"]);
     run(&mut promtool, &scrapes)?;
     Ok(())

@@ -7,7 +7,7 @@ use std::{fs, path::PathBuf, process::Command};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use tempfile::TempDir;
-use tools::{cargo, root};
+use tools::root;
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -105,12 +105,12 @@ fn said(command: &mut Command) -> Result<(), Failed> {
 
 /// cargo-deny: licences, bans, sources, advisories.
 fn deny() -> anyhow::Result<PathBuf> {
-    cargo::program(cargo::DENY)
+    tools::find_or_fetch("cargo-deny")
 }
 
 /// cargo-machete: dependencies that nothing uses.
 fn machete() -> anyhow::Result<PathBuf> {
-    cargo::program(cargo::MACHETE)
+    tools::find_or_fetch("cargo-machete")
 }
 
 /// Whether the database of advisories can be fetched, or is there.

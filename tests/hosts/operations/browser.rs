@@ -5,13 +5,13 @@ use std::{fs, process::Command};
 use harness::host::Store;
 use libtest_mimic::Failed;
 use tempfile::TempDir;
-use tools::{debian, node, root, target};
+use tools::{find_or_fetch, node, root, target};
 
 use super::{HostUnderTest, check};
 
 pub fn tries_it_out(under_test: HostUnderTest) -> Result<(), Failed> {
     let (host, _directory) = under_test.start(Store::Shipped)?;
-    let chromium = debian::program("chromium", "chromium")?;
+    let chromium = find_or_fetch("chromium")?;
     let packages = node::packages("playwright")?;
     let pictures = target().join("screenshots");
     fs::create_dir_all(&pictures)?;

@@ -3,10 +3,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use harness::client::Connection;
+use harness::{client::Connection, wait::wait_until};
 use libtest_mimic::Failed;
 
 use super::{Counting, HostUnderTest, check};
@@ -14,6 +14,9 @@ use crate::{JSON, PUT};
 
 /// How long counts may lag: a request is counted after its answer has left.
 const LAG: Duration = Duration::from_secs(10);
+
+/// How long until the next look at them.
+const INTERVAL: Duration = Duration::from_millis(100);
 
 /// How many requests the clients send, and how many clients there are.
 const REQUESTS: usize = 10_000;
@@ -96,45 +99,34 @@ fn scraped(mut counts: Counts) -> Counts {
 
 /// The counts of a host that nobody is asking anything.
 fn settled(port: u16) -> Result<Counts, Failed> {
-    let started = Instant::now();
-    let mut before = Scrape::of(port)?.requests()?;
-    loop {
-        thread::sleep(Duration::from_millis(100));
+    let mut before = None;
+    wait_until("counts that stand still", LAG, INTERVAL, || {
         let now = Scrape::of(port)?.requests()?;
-        if now == scraped(before) {
-            return Ok(now);
-        }
-        check(started.elapsed() < LAG, || {
-            format!("it goes on counting: {now:?}")
-        })?;
-        before = now;
-    }
+        let is_settled = before.take().map(scraped).as_ref() == Some(&now);
+        before = Some(now.clone());
+        Ok(is_settled.then_some(now))
+    })
 }
 
 /// Waits until /metrics has `expected`, to which each look at it adds one.
 fn wait_for(port: u16, mut expected: Counts) -> Result<Scrape, Failed> {
-    let started = Instant::now();
-    loop {
+    let mut differences = String::new();
+    let waited = wait_until("the counts of the clients", LAG, INTERVAL, || {
         let scrape = Scrape::of(port)?;
         let counted = scrape.requests()?;
-        if counted == expected {
-            return Ok(scrape);
-        }
-        check(started.elapsed() < LAG, || {
-            let kinds: BTreeSet<&Labels> = expected.keys().chain(counted.keys()).collect();
-            let differences: Vec<String> = kinds
-                .into_iter()
-                .map(|kind| (kind, expected.get(kind), counted.get(kind)))
-                .filter(|(_, clients, service)| clients != service)
-                .map(|(kind, clients, service)| {
-                    format!("{kind:?}: clients {clients:?}, /metrics {service:?}")
-                })
-                .collect();
-            differences.join("\n")
-        })?;
-        expected = scraped(expected);
-        thread::sleep(Duration::from_millis(100));
-    }
+        let kinds: BTreeSet<&Labels> = expected.keys().chain(counted.keys()).collect();
+        differences = kinds
+            .into_iter()
+            .map(|kind| (kind, expected.get(kind), counted.get(kind)))
+            .filter(|(_, clients, service)| clients != service)
+            .map(|(kind, clients, service)| {
+                format!("\n{kind:?}: clients {clients:?}, /metrics {service:?}")
+            })
+            .collect();
+        expected = scraped(std::mem::take(&mut expected));
+        Ok::<_, Failed>(differences.is_empty().then_some(scrape))
+    });
+    waited.map_err(|failed| (failed.message().unwrap_or_default().to_owned() + &differences).into())
 }
 
 /// One kind of request: method, path, body, and the route that it belongs to.

@@ -9,12 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use harness::{client::Connection, host::free_port, process::Process};
+use harness::{client::Connection, host::free_port, process::Process, wait::wait_until};
 use libtest_mimic::Failed;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use tempfile::TempDir;
-use tools::debian;
+use tools::find_or_fetch;
 
 use super::{Counting, HostUnderTest, check};
 use crate::PUT;
@@ -54,7 +54,7 @@ pub fn promtool(port: u16) -> Result<(), Failed> {
     let directory = TempDir::new()?;
     let file = directory.path().join("metrics");
     fs::write(&file, answer.body)?;
-    let output = Command::new(debian::program("promtool", "prometheus")?)
+    let output = Command::new(find_or_fetch("promtool")?)
         .args(["check", "metrics"])
         .stdin(File::open(file)?)
         .output()?;
@@ -73,7 +73,7 @@ struct Prometheus {
 
 impl Prometheus {
     fn start(target: u16) -> Result<Self, Failed> {
-        let program = debian::program("prometheus", "prometheus")?;
+        let program = find_or_fetch("prometheus")?;
         let directory = TempDir::new()?;
         let config = directory.path().join("prometheus.yml");
         fs::write(
@@ -132,19 +132,15 @@ impl Prometheus {
     }
 
     /// Looks until `look` gives `Ok`, and else fails with the last reason that it gave.
-    fn wait<T>(&self, mut look: impl FnMut() -> Result<T, String>) -> Result<T, Failed> {
-        let started = Instant::now();
-        loop {
-            match look() {
-                Ok(found) => return Ok(found),
-                Err(why) if started.elapsed() > PROBE_TIMEOUT => {
-                    let log = fs::read_to_string(self.directory.path().join("log"));
-                    let log = log.unwrap_or_default();
-                    return Err(format!("after {} s: {why}\n{log}", PROBE_TIMEOUT.as_secs()).into());
-                }
-                Err(_) => thread::sleep(Duration::from_millis(200)),
-            }
-        }
+    fn wait(&self, what: &str, look: impl Fn() -> Result<(), String>) -> Result<(), Failed> {
+        let interval = Duration::from_millis(200);
+        let waited = wait_until(what, PROBE_TIMEOUT, interval, || {
+            anyhow::Ok(look().is_ok().then_some(()))
+        });
+        waited.map_err(|error| {
+            let log = fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
+            format!("{error}: {:?}\n{log}", look()).into()
+        })
     }
 }
 
@@ -210,7 +206,7 @@ struct Answers {
 
 /// Asks, once there is a window to tell from.
 fn ask(prometheus: &Prometheus, port: u16) -> Result<Answers, Failed> {
-    prometheus.wait(|| {
+    prometheus.wait("a scrape", || {
         let targets = prometheus.get("/api/v1/targets").unwrap_or_default();
         let target = &targets["activeTargets"][0];
         let is_up = target["health"] == "up"
@@ -223,14 +219,14 @@ fn ask(prometheus: &Prometheus, port: u16) -> Result<Answers, Failed> {
     })?;
     let scrapes =
         r#"count_over_time(http_requests_total{route="/hello/{username}",method="GET"}[20s])"#;
-    prometheus.wait(
-        || match prometheus.query(scrapes).get("/hello/{username}") {
+    prometheus.wait("12 scrapes", || {
+        match prometheus.query(scrapes).get("/hello/{username}") {
             Some(scrapes) if *scrapes >= 12.0 => Ok(()),
             scrapes => Err(format!(
                 "12 scrapes that show the load are needed, and there are {scrapes:?}"
             )),
-        },
-    )?;
+        }
+    })?;
     let at = Instant::now();
     let rate = prometheus.query(RATE).into_values().next();
     Ok(Answers {

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, Days, NaiveDate};
 
 use super::proxy::VERSION_HEADER;
-use harness::client::Connection;
+use harness::{client::Connection, wait::wait_until};
 
 /// Keep-alive connections, with one request at a time on each.
 pub const CLIENTS: u32 = 16;
@@ -89,19 +89,18 @@ impl Load {
     ///
     /// If none is, for half a minute.
     pub fn wait_for(&self, requests: u64) -> Result<()> {
-        const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
+        const TIMEOUT: Duration = Duration::from_secs(30);
         let count = || self.shared.count.load(Ordering::Relaxed);
         let goal = count() + requests;
-        let mut last = (count(), Instant::now());
-        while count() < goal {
-            if count() > last.0 {
-                last = (count(), Instant::now());
-            }
-            ensure!(
-                last.1.elapsed() < PROBE_TIMEOUT,
-                "no request comes to an end"
-            );
-            thread::sleep(Duration::from_millis(5));
+        let mut last = count();
+        while last < goal {
+            let progress = || anyhow::Ok(Some(count()).filter(|now| *now > last));
+            last = wait_until(
+                "a request to end",
+                TIMEOUT,
+                Duration::from_millis(5),
+                progress,
+            )?;
         }
         Ok(())
     }

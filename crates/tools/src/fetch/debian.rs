@@ -1,0 +1,181 @@
+//! Packages of Debian's, unpacked below `target`: nothing is installed, and no setting is touched.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, ensure};
+
+use super::make_executable;
+use crate::{
+    directory,
+    find::postgres_directories,
+    run::{announce, read},
+};
+
+/// Where the packages of programs are unpacked, all together.
+fn root() -> PathBuf {
+    directory().join("debian/root")
+}
+
+/// The directory of the programs that were fetched, each a script that starts the real one.
+pub(crate) fn programs() -> PathBuf {
+    directory().join("debian/bin")
+}
+
+/// Fetches `package`, of which `names` are the programs to have.
+pub(super) fn fetch<'a>(package: &str, names: impl Iterator<Item = &'a str>) -> Result<()> {
+    let root = root();
+    unpack(&[package], None, &root)?;
+    let libraries = libraries(&root)?;
+    let fonts = fonts(&root)?;
+    // Debian's psql in usr/bin, and its chromium, are scripts that look for files in /usr.
+    let mut directories = postgres_directories(&root);
+    directories.extend(["usr/lib/chromium", "usr/bin", "usr/sbin"].map(|path| root.join(path)));
+    fs::create_dir_all(programs())?;
+    for name in names {
+        let mut candidates = directories.iter().map(|directory| directory.join(name));
+        let program = candidates.find(|file| file.exists());
+        let program = program.with_context(|| format!("Debian's {package} holds no {name}"))?;
+        let script = programs().join(name);
+        let text = format!(
+            "#!/bin/sh\nexport LD_LIBRARY_PATH='{libraries}' FONTCONFIG_FILE='{}'\nexec '{}' \"$@\"\n",
+            fonts.display(),
+            program.display()
+        );
+        fs::write(&script, text)?;
+        make_executable(&script)?;
+    }
+    Ok(())
+}
+
+/// The directories of the libraries, as LD_LIBRARY_PATH takes them.
+fn libraries(root: &Path) -> Result<String> {
+    let mut libraries = Vec::new();
+    for directory in ["usr/lib", "lib"].map(|path| root.join(path)) {
+        let entries = fs::read_dir(directory).into_iter().flatten();
+        for path in entries.flatten().map(|entry| entry.path()) {
+            if path.to_string_lossy().contains("-linux-gnu") {
+                // Its libraries name this one by a path.
+                libraries.extend([path.join("pulseaudio"), path]);
+            }
+        }
+    }
+    Ok(std::env::join_paths(libraries)?
+        .to_string_lossy()
+        .into_owned())
+}
+
+/// A font configuration that names the unpacked fonts beside the machine's own.
+fn fonts(root: &Path) -> Result<PathBuf> {
+    let file = directory().join("debian/fonts.conf");
+    let text = format!(
+        "<?xml version=\"1.0\"?>\n<fontconfig>\n\
+         <include ignore_missing=\"yes\">/etc/fonts/fonts.conf</include>\n\
+         <dir>{root}/usr/share/fonts</dir>\n<cachedir>{root}/var/cache/fontconfig</cachedir>\n\
+         </fontconfig>\n",
+        root = root.display()
+    );
+    fs::write(&file, text)?;
+    Ok(file)
+}
+
+/// Downloads `packages`, one of which may be of the backports, with all that they depend on and the
+/// machine does not have, and unpacks them into `into`. apt works on lists of its own.
+///
+/// # Errors
+///
+/// One sentence: this is no Debian, or it has no such package.
+pub(crate) fn unpack(packages: &[&str], backport: Option<&str>, into: &Path) -> Result<()> {
+    let names = packages.join(" ");
+    ensure!(
+        which::which("apt-get").is_ok(),
+        "this machine has no apt-get to fetch Debian's {names} with: install what it stands for"
+    );
+    let state = directory().join("debian/apt");
+    let debs = state.join("archives");
+    for part in ["lists/partial", "archives/partial"] {
+        fs::create_dir_all(state.join(part))?;
+    }
+    let mut sources = fs::read_to_string("/etc/apt/sources.list").unwrap_or_default();
+    let mut packages: Vec<String> = packages.iter().map(|&name| name.to_owned()).collect();
+    if let Some(package) = backport {
+        let (suite, source) = backports()?;
+        sources = format!("{sources}\n{source}\n");
+        packages.push(format!("{package}/{suite}"));
+    }
+    fs::write(state.join("sources.list"), sources)?;
+    let apt = || {
+        let mut apt = Command::new("apt-get");
+        for (option, place) in [
+            ("Dir::Etc::SourceList", "sources.list"),
+            ("Dir::State::Lists", "lists"),
+            ("Dir::Cache", ""),
+        ] {
+            let place = state.join(place);
+            apt.args(["-o", &format!("{option}={}", place.display())]);
+        }
+        // It changes nothing that a lock guards, and root's files are for root to write.
+        apt.args([
+            "-o",
+            "Debug::NoLocking=true",
+            "-o",
+            "APT::Sandbox::User=root",
+        ])
+        .env("LC_ALL", "C");
+        apt
+    };
+    let download = || {
+        read(
+            &format!("fetch {names} from Debian"),
+            apt()
+                .args(["install", "--download-only", "--yes", "--reinstall"])
+                .arg("--no-install-recommends")
+                .args(&packages),
+        )
+    };
+    // The lists may be missing, or name files that are gone.
+    if download().is_err() {
+        announce("reading Debian's package lists");
+        read("read Debian's package lists", apt().arg("update"))?;
+        download()?;
+    }
+    for deb in fs::read_dir(&debs)? {
+        let deb = deb?.path();
+        if deb.extension().is_some_and(|extension| extension == "deb") {
+            read(
+                "unpack Debian's packages",
+                Command::new("dpkg-deb").arg("--extract").args([&deb, into]),
+            )?;
+            fs::remove_file(deb)?;
+        }
+    }
+    Ok(())
+}
+
+/// The backports of this Debian, and a source line for them: from the mirror that the machine uses.
+fn backports() -> Result<(String, String)> {
+    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let codename = release
+        .lines()
+        .find_map(|line| line.strip_prefix("VERSION_CODENAME="))
+        .context("this Debian has no codename")?;
+    let suite = format!("{codename}-backports");
+    let sources = read(
+        "ask for the package sources",
+        Command::new("apt-get").args(["indextargets", "--format", "$(RELEASE) $(SITE)"]),
+    )?;
+    let site = |suite| {
+        let line = |line: &'_ str| Some(line.strip_prefix(suite)?.strip_prefix(' ')?.to_owned());
+        sources.lines().find_map(line)
+    };
+    if site(suite.as_str()).is_some() {
+        return Ok((suite, String::new()));
+    }
+    let mirror = site(codename).with_context(|| format!("no package source has {codename}"))?;
+    let key = "/usr/share/keyrings/debian-archive-keyring.gpg";
+    let source = format!("deb [signed-by={key}] {mirror} {suite} main");
+    Ok((suite, source))
+}
