@@ -42,7 +42,7 @@ pub struct Options {
     connections: Vec<u32>,
 }
 
-/// Measures GETs from key-value, and prints each one's figures and their ratio.
+/// Measures GETs from key-value, and prints each one's results and their ratio.
 ///
 /// # Errors
 ///

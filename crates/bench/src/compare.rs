@@ -43,7 +43,7 @@ pub struct Options {
     #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 32, 64],
           value_parser = clap::value_parser!(u32).range(1..=512))]
     connections: Vec<u32>,
-    /// Write the figures to docs/benchmarks.md as well
+    /// Write the results to docs/benchmarks.md as well
     #[arg(long)]
     write: bool,
 }
@@ -290,7 +290,7 @@ fn check_saved(postgres: &Postgres, measured: &Measured) -> Result<()> {
     Ok(())
 }
 
-/// The command that makes these figures.
+/// The command that makes these results.
 fn command(options: &Options) -> String {
     let host = options.host.map(|host| format!(" --host {host}"));
     let connections: Vec<String> = options.connections.iter().map(u32::to_string).collect();

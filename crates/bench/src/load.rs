@@ -169,7 +169,7 @@ impl Load {
         ensure!(
             refused == 0 && lost == 0 && requests > 0,
             "{refused} of {requests} requests were refused and {lost} failed: \
-             figures of a service that fails say nothing"
+             results of a service that fails say nothing"
         );
         // Neither comes near the 52 bits from which on this would round.
         #[allow(clippy::cast_precision_loss, reason = "see above")]

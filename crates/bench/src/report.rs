@@ -10,9 +10,9 @@ use anyhow::{Context, Result};
 
 use super::load::{Method, Sample};
 
-/// What stands around the figures in docs/benchmarks.md.
-const BEGIN: &str = "<!-- figures: begin -->";
-const END: &str = "<!-- figures: end -->";
+/// What stands around the results in docs/benchmarks.md.
+const BEGIN: &str = "<!-- results: begin -->";
+const END: &str = "<!-- results: end -->";
 
 /// All that a comparison found. Of the three services, the last is the baseline.
 pub struct Report {
@@ -43,9 +43,9 @@ pub struct Cell {
 }
 
 /// A column: its name, its decimals, and where it is in a sample.
-type HostUnderTest = (&'static str, usize, fn(&Sample) -> f64);
+type Column = (&'static str, usize, fn(&Sample) -> f64);
 
-const COLUMNS: [HostUnderTest; 6] = [
+const COLUMNS: [Column; 6] = [
     ("requests/s", 0, |sample| sample.throughput),
     ("p50, ms", 2, |sample| sample.p50),
     ("p99, ms", 2, |sample| sample.p99),
@@ -125,7 +125,7 @@ impl Report {
     }
 
     fn write_figures(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "\n### Figures: medians\n")?;
+        writeln!(f, "\n### Results: medians\n")?;
         write_head(f, &["request", "connections", "service"])?;
         for cell in &self.cells {
             for (contender, name) in self.contenders.iter().enumerate() {
@@ -174,26 +174,26 @@ fn write_head(f: &mut Formatter<'_>, first: &[&str]) -> fmt::Result {
     writeln!(f, "| {} |", rules.join(" | "))
 }
 
-/// Puts `figures` between the two marks of `file`.
+/// Puts `results` between the two marks of `file`.
 ///
 /// # Errors
 ///
 /// One sentence, if the file or its marks are missing.
-pub fn write(file: &Path, figures: &str) -> Result<()> {
+pub fn write(file: &Path, results: &str) -> Result<()> {
     let old =
         fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let new = replaced(&old, figures)
+    let new = replaced(&old, results)
         .with_context(|| format!("{} has no `{BEGIN}` with an `{END}`", file.display()))?;
     fs::write(file, new)?;
     Ok(())
 }
 
-fn replaced(old: &str, figures: &str) -> Option<String> {
+fn replaced(old: &str, results: &str) -> Option<String> {
     let (before, rest) = old.split_once(BEGIN)?;
     let (_, after) = rest.split_once(END)?;
     Some(format!(
         "{before}{BEGIN}\n\n{}\n\n{END}{after}",
-        figures.trim()
+        results.trim()
     ))
 }
 

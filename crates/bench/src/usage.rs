@@ -11,7 +11,7 @@ const TICK: Duration = Duration::from_millis(10);
 /// What a tree of processes uses.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Usage {
-    /// Processor time since each began, with that of children that have ended.
+    /// CPU time since each began, with that of children that have ended.
     pub processor: Duration,
     /// Resident memory in bytes. A page that two processes share counts twice.
     pub memory: u64,

@@ -1,6 +1,6 @@
 //! deploy/: the chart rendered by Helm for every example, and every object of Kubernetes validated.
 //!
-//! `cargo xtask manifests` runs this, and `cargo xtask test` does too.
+//! `cargo xtask test --part manifests` runs this, and `cargo xtask test` does too.
 
 mod refused;
 mod scripts;

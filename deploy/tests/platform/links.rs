@@ -12,7 +12,7 @@ use libtest_mimic::Trial;
 use tempfile::TempDir;
 use tools::root;
 
-/// Folders of what is fetched and built.
+/// Directories of what is fetched and built.
 const NOT_OURS: [&str; 3] = ["target", "node_modules", ".git"];
 
 /// A file of Markdown.
