@@ -3,15 +3,16 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::{Result, ensure};
 use harness::{
     host::{Host, Store},
     postgres::Postgres,
 };
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::Trial;
 use tempfile::TempDir;
 
 use super::{
-    HostUnderTest, PUT, assert_no_sensitive_data, check, logs_of,
+    HostUnderTest, PUT, assert_no_sensitive_data, logs_of,
     postgres::{BOUND, UNAVAILABLE, ask, expect},
     refuses_service, until,
 };
@@ -32,7 +33,7 @@ pub fn trials(under_test: &HostUnderTest) -> Vec<Trial> {
     )]
 }
 
-fn lost(under_test: HostUnderTest) -> Result<(), Failed> {
+fn lost(under_test: HostUnderTest) -> Result<()> {
     let directories = [TempDir::new()?, TempDir::new()?, TempDir::new()?];
     let mut primary = Postgres::start(directories[0].path())?;
     let standby = primary.standby(directories[1].path())?;
@@ -90,7 +91,7 @@ fn lost(under_test: HostUnderTest) -> Result<(), Failed> {
     primary.run(&["default_transaction_read_only=on".to_owned()])?;
     let error = primary.psql("DELETE FROM users").expect_err("it is fenced");
     let fenced = error.to_string().contains("read-only transaction");
-    check(fenced, || error.to_string())?;
+    ensure!(fenced, "{error}");
 
     // What it has, and the new one has not or from an earlier time, was lost, and is saved again.
     // What was saved since stays.
@@ -103,17 +104,19 @@ fn lost(under_test: HostUnderTest) -> Result<(), Failed> {
             lost.push(user.as_str());
         }
     }
-    check(lost == ["SignedFive", "SignedFour", "SignedTwo"], || {
-        format!("{lost:?} were lost")
-    })?;
+    ensure!(
+        lost == ["SignedFive", "SignedFour", "SignedTwo"],
+        "{lost:?} were lost"
+    );
     let dates = |users: BTreeMap<String, (String, String)>| -> Vec<String> {
         users.into_values().map(|(_, date)| date).collect()
     };
     let [signed, changed] = ["1990-06-20", "2001-02-03"].map(str::to_owned);
     let by_name = [&signed, &signed, &signed, &signed, &changed].map(Clone::clone);
-    check(dates(users(&standby)?) == by_name, || {
-        "not what was acknowledged last".to_owned()
-    })?;
+    ensure!(
+        dates(users(&standby)?) == by_name,
+        "not what was acknowledged last"
+    );
 
     // The region that was lost gets a replica of the new writer.
     primary.stop();
@@ -130,16 +133,16 @@ fn lost(under_test: HostUnderTest) -> Result<(), Failed> {
     Ok(())
 }
 
-fn save(host: &Host, user: &str, body: &[u8], status: u16) -> Result<(), Failed> {
+fn save(host: &Host, user: &str, body: &[u8], status: u16) -> Result<()> {
     expect(host, "PUT", &format!("/hello/{user}"), body, status)
 }
 
-fn greets(host: &Host, user: &str, status: u16) -> Result<(), Failed> {
+fn greets(host: &Host, user: &str, status: u16) -> Result<()> {
     expect(host, "GET", &format!("/hello/{user}"), b"", status)
 }
 
 /// Each user's time of the last save, and date of birth.
-fn users(postgres: &Postgres) -> Result<BTreeMap<String, (String, String)>, Failed> {
+fn users(postgres: &Postgres) -> Result<BTreeMap<String, (String, String)>> {
     let rows = postgres.psql(
         "SELECT username, to_char(updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS.US'), \
          date_of_birth FROM users",

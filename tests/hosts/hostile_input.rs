@@ -2,12 +2,12 @@
 
 use std::io::ErrorKind;
 
+use anyhow::{Result, anyhow, ensure};
 use harness::client;
-use libtest_mimic::Failed;
 
-use super::{JSON, PUT, check};
+use super::{JSON, PUT};
 
-fn refused_put(port: u16, user: &str, head: &str, body: &[u8], status: u16) -> Result<(), Failed> {
+fn refused_put(port: u16, user: &str, head: &str, body: &[u8], status: u16) -> Result<()> {
     let mut connection = client::Connection::open(port)?;
     let head = format!(
         "PUT /hello/{user} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{head}\r\n\r\n"
@@ -15,25 +15,22 @@ fn refused_put(port: u16, user: &str, head: &str, body: &[u8], status: u16) -> R
     connection.send(head.as_bytes())?;
     connection.send(body)?;
     let answer = connection.receive(false)?;
-    check(answer.status == status, || {
-        format!("it got {}", answer.status)
-    })?;
-    check(
+    ensure!(answer.status == status, "it got {}", answer.status);
+    ensure!(
         answer.header("content-type") == Some("application/problem+json"),
-        || "no problem document".to_owned(),
-    )?;
+        "no problem document"
+    );
     is_unknown(port, user)
 }
 
-fn is_unknown(port: u16, user: &str) -> Result<(), Failed> {
+fn is_unknown(port: u16, user: &str) -> Result<()> {
     let target = format!("/hello/{user}");
     let after = client::Connection::open(port)?.exchange("GET", &target, &[], b"")?;
-    check(after.status == 404, || {
-        format!("{user} is there: {}", after.status)
-    })
+    ensure!(after.status == 404, "{user} is there: {}", after.status);
+    Ok(())
 }
 
-pub fn declared_length(port: u16) -> Result<(), Failed> {
+pub fn declared_length(port: u16) -> Result<()> {
     refused_put(port, "Giant", "content-length: 10000000000", b"", 413)?;
     // More than a 64-bit number: the host may refuse it before the component sees it.
     let mut connection = client::Connection::open(port)?;
@@ -42,11 +39,11 @@ pub fn declared_length(port: u16) -> Result<(), Failed> {
           content-length: 99999999999999999999999\r\n\r\n",
     )?;
     let status = connection.receive(false)?.status;
-    check([400, 413].contains(&status), || format!("it got {status}"))?;
+    ensure!([400, 413].contains(&status), "it got {status}");
     is_unknown(port, "Giant")
 }
 
-pub fn endless_body(port: u16) -> Result<(), Failed> {
+pub fn endless_body(port: u16) -> Result<()> {
     // Above the limit, and the end is not in sight: there has to be an answer all the same.
     let chunk = format!("1388\r\n{}\r\n", " ".repeat(5000));
     refused_put(
@@ -63,11 +60,11 @@ pub fn endless_body(port: u16) -> Result<(), Failed> {
           transfer-encoding: chunked\r\n\r\n",
     )?;
     let cut = (0..13_000).any(|_| connection.send(chunk.as_bytes()).is_err());
-    check(cut, || "it read 64 MB".to_owned())?;
+    ensure!(cut, "it read 64 MB");
     is_unknown(port, "Endless")
 }
 
-pub fn stalled_body(port: u16) -> Result<(), Failed> {
+pub fn stalled_body(port: u16) -> Result<()> {
     refused_put(
         port,
         "Stalled",
@@ -77,7 +74,7 @@ pub fn stalled_body(port: u16) -> Result<(), Failed> {
     )
 }
 
-pub fn chunked_body(port: u16) -> Result<(), Failed> {
+pub fn chunked_body(port: u16) -> Result<()> {
     let mut connection = client::Connection::open(port)?;
     connection.send(
         b"PUT /hello/Chunked HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
@@ -88,12 +85,13 @@ pub fn chunked_body(port: u16) -> Result<(), Failed> {
     }
     connection.send(b"0\r\n\r\n")?;
     let answer = connection.receive(false)?;
-    check(answer.status == 204, || format!("it got {}", answer.status))?;
+    ensure!(answer.status == 204, "it got {}", answer.status);
     let after = connection.exchange("GET", "/hello/Chunked", &[], b"")?;
-    check(after.status == 200, || format!("and then {}", after.status))
+    ensure!(after.status == 200, "and then {}", after.status);
+    Ok(())
 }
 
-pub fn leaving_client(port: u16) -> Result<(), Failed> {
+pub fn leaving_client(port: u16) -> Result<()> {
     for _ in 0..20 {
         let mut connection = client::Connection::open(port)?;
         let whole = client::request("PUT", "/hello/Leaving", &JSON, PUT);
@@ -102,18 +100,22 @@ pub fn leaving_client(port: u16) -> Result<(), Failed> {
     is_unknown(port, "Leaving")
 }
 
-pub fn pipelined(port: u16) -> Result<(), Failed> {
+pub fn pipelined(port: u16) -> Result<()> {
     let mut connection = client::Connection::open(port)?;
     let mut both = client::request("PUT", "/hello/Pipeline", &JSON, PUT);
     both.extend(client::request("GET", "/hello/Pipeline", &[], b""));
     connection.send(&both)?;
     let (put, get) = (connection.receive(false)?, connection.receive(false)?);
-    check((put.status, get.status) == (204, 200), || {
-        format!("they got {} and {}", put.status, get.status)
-    })
+    ensure!(
+        (put.status, get.status) == (204, 200),
+        "they got {} and {}",
+        put.status,
+        get.status
+    );
+    Ok(())
 }
 
-pub fn malformed(port: u16) -> Result<(), Failed> {
+pub fn malformed(port: u16) -> Result<()> {
     let put = |rest: &str| {
         format!("PUT /hello/Malformed HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{rest}")
             .into_bytes()
@@ -148,18 +150,14 @@ pub fn malformed(port: u16) -> Result<(), Failed> {
         let status = match connection.receive(false) {
             Ok(answer) => answer.status,
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                return Err(format!("request {n} is left without an answer").into());
+                return Err(anyhow!("request {n} is left without an answer"));
             }
             Err(_) => continue, // closed: an answer too
         };
-        check((400..500).contains(&status), || {
-            let request = String::from_utf8_lossy(&request[..request.len().min(60)]);
-            format!("{request:?} got {status}")
-        })?;
+        let request = String::from_utf8_lossy(&request[..request.len().min(60)]);
+        ensure!((400..500).contains(&status), "{request:?} got {status}");
     }
     let alive = client::Connection::open(port)?.exchange("GET", "/readyz", &[], b"")?;
-    check(alive.status == 200, || {
-        format!("readyz got {}", alive.status)
-    })?;
+    ensure!(alive.status == 200, "readyz got {}", alive.status);
     is_unknown(port, "Malformed")
 }

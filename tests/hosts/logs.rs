@@ -9,13 +9,14 @@ use std::{
     time::Duration,
 };
 
+use anyhow::{Context, Result, ensure};
 use harness::host::{Setup, Store};
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::Trial;
 use serde_json::Value;
 use tempfile::TempDir;
 use tools::HostKind;
 
-use super::{HostUnderTest, JSON, PUT, check, logs_of, no_store, until};
+use super::{HostUnderTest, JSON, PUT, logs_of, no_store, until};
 
 /// How long a line or a span may take to arrive.
 const LAG: Duration = Duration::from_secs(10);
@@ -40,8 +41,8 @@ pub fn trials(under_test: &HostUnderTest) -> Vec<Trial> {
 }
 
 /// The lines of the service's log that have `message`, once there are `count` of them.
-fn lines(directory: &Path, message: &str, count: usize) -> Result<Vec<Value>, Failed> {
-    let read = || -> Result<Vec<Value>, Failed> {
+fn lines(directory: &Path, message: &str, count: usize) -> Result<Vec<Value>> {
+    let read = || -> Result<Vec<Value>> {
         // Spin writes a component's output twice: this is what the host itself prints.
         let log = fs::read_to_string(directory.join("log"))?;
         Ok(log
@@ -54,13 +55,15 @@ fn lines(directory: &Path, message: &str, count: usize) -> Result<Vec<Value>, Fa
     let what = format!("{count} lines of {message:?}");
     until(&what, LAG, || Ok(read()?.len() >= count))?;
     let lines = read()?;
-    check(lines.len() == count, || {
-        format!("{} lines and not {count}: {lines:?}", lines.len())
-    })?;
+    ensure!(
+        lines.len() == count,
+        "{} lines and not {count}: {lines:?}",
+        lines.len()
+    );
     Ok(lines)
 }
 
-fn one_line_each(under_test: HostUnderTest) -> Result<(), Failed> {
+fn one_line_each(under_test: HostUnderTest) -> Result<()> {
     let (host, directory) = under_test.start(Store::Shipped)?;
     let before = lines_so_far(directory.path())?;
     let mut connection = host.connect()?;
@@ -91,8 +94,10 @@ fn one_line_each(under_test: HostUnderTest) -> Result<(), Failed> {
     for (number, (method, _, _, route, status)) in requests.iter().enumerate() {
         let id = format!("id-{number}");
         let mut of_request = lines.iter().filter(|line| line["request_id"] == id);
-        let line = of_request.next().ok_or(format!("no line for {id}"))?;
-        check(of_request.next().is_none(), || format!("two for {id}"))?;
+        let line = of_request
+            .next()
+            .with_context(|| format!("no line for {id}"))?;
+        ensure!(of_request.next().is_none(), "two for {id}");
         let method = if *method == "BREW" { "_OTHER" } else { method };
         for (name, expected) in [
             ("level", "info"),
@@ -103,25 +108,23 @@ fn one_line_each(under_test: HostUnderTest) -> Result<(), Failed> {
             ("host", &under_test.kind.to_string()),
             ("store", "key-value"),
         ] {
-            check(line[name] == expected, || format!("{name} in {line}"))?;
+            ensure!(line[name] == expected, "{name} in {line}");
         }
-        check(line["status"] == *status, || format!("status in {line}"))?;
+        ensure!(line["status"] == *status, "status in {line}");
         let duration = line["duration_ms"].as_f64().unwrap_or(-1.0);
-        check((0.0..10_000.0).contains(&duration), || {
-            format!("duration_ms in {line}")
-        })?;
+        ensure!((0.0..10_000.0).contains(&duration), "duration_ms in {line}");
         let timestamp = line["timestamp"].as_str().unwrap_or_default();
-        check(
+        ensure!(
             chrono::DateTime::parse_from_rfc3339(timestamp).is_ok() && timestamp.ends_with('Z'),
-            || format!("timestamp in {line}"),
-        )?;
+            "timestamp in {line}"
+        );
     }
     Ok(())
 }
 
 /// How many requests were answered until now: the one or more that found the host ready.
-fn lines_so_far(directory: &Path) -> Result<usize, Failed> {
-    let count = || -> Result<usize, Failed> {
+fn lines_so_far(directory: &Path) -> Result<usize> {
+    let count = || -> Result<usize> {
         let log = fs::read_to_string(directory.join("log"))?;
         Ok(log.matches("\"request completed\"").count())
     };
@@ -129,7 +132,7 @@ fn lines_so_far(directory: &Path) -> Result<usize, Failed> {
     count()
 }
 
-fn request_ids(under_test: HostUnderTest) -> Result<(), Failed> {
+fn request_ids(under_test: HostUnderTest) -> Result<()> {
     let (host, _directory) = under_test.start(Store::Shipped)?;
     let mut connection = host.connect()?;
     let echoed = |answer: harness::client::Answer| {
@@ -140,23 +143,24 @@ fn request_ids(under_test: HostUnderTest) -> Result<(), Failed> {
     };
     for (target, status) in [("/livez", 200), ("/nowhere", 404), ("/docs", 200)] {
         let answer = connection.exchange("GET", target, &[("x-request-id", "a.b-1")], b"")?;
-        check(answer.status == status, || format!("{}", answer.status))?;
+        ensure!(answer.status == status, "{}", answer.status);
         let id = echoed(answer);
-        check(id == "a.b-1", || format!("{target} echoes {id:?}"))?;
+        ensure!(id == "a.b-1", "{target} echoes {id:?}");
     }
     let mut made = BTreeSet::new();
     for headers in [&[][..], &[("x-request-id", "a b")], &[("x-request-id", "")]] {
         for _ in 0..20 {
             let id = echoed(connection.exchange("GET", "/livez", headers, b"")?);
             let is_hex = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-            check(is_hex, || format!("it made {id:?}"))?;
+            ensure!(is_hex, "it made {id:?}");
             made.insert(id);
         }
     }
-    check(made.len() == 60, || "it made one id twice".to_owned())
+    ensure!(made.len() == 60, "it made one id twice");
+    Ok(())
 }
 
-fn quiet(under_test: HostUnderTest) -> Result<(), Failed> {
+fn quiet(under_test: HostUnderTest) -> Result<()> {
     let directory = TempDir::new()?;
     // What should be a store is none, so that one request of the two fails.
     no_store(&under_test, directory.path())?;
@@ -167,20 +171,21 @@ fn quiet(under_test: HostUnderTest) -> Result<(), Failed> {
     let mut connection = host.connect()?;
     for (target, status) in [("/livez", 200), ("/hello/Ada", 503), ("/nowhere", 404)] {
         let answer = connection.exchange("GET", target, &[], b"")?;
-        check(answer.status == status, || format!("{}", answer.status))?;
+        ensure!(answer.status == status, "{}", answer.status);
     }
     let lines = lines(directory.path(), "request completed", 1)?;
     let line = &lines[0];
-    check(line["level"] == "error" && line["status"] == 503, || {
-        line.to_string()
-    })?;
+    ensure!(
+        line["level"] == "error" && line["status"] == 503,
+        "{}",
+        line
+    );
     let cause = line["cause"].as_str().unwrap_or_default();
-    check(cause.starts_with("the store is unavailable: "), || {
-        line.to_string()
-    })
+    ensure!(cause.starts_with("the store is unavailable: "), "{}", line);
+    Ok(())
 }
 
-fn not_counted(under_test: HostUnderTest) -> Result<(), Failed> {
+fn not_counted(under_test: HostUnderTest) -> Result<()> {
     let directory = TempDir::new()?;
     let data = directory.path();
     match under_test.kind {
@@ -209,18 +214,21 @@ fn not_counted(under_test: HostUnderTest) -> Result<(), Failed> {
         ("GET", "/metrics", b"", 503),
     ] {
         let answer = connection.exchange(method, target, &JSON, body)?;
-        check(answer.status == status, || {
-            format!("{method} {target} got {}", answer.status)
-        })?;
+        ensure!(
+            answer.status == status,
+            "{method} {target} got {}",
+            answer.status
+        );
     }
     let log = logs_of(data)?;
     let warned = log
         .lines()
         .any(|line| line.contains(r#""level":"warn","message":"failed to record metrics""#));
-    check(warned, || format!("no warning: {log}"))
+    ensure!(warned, "no warning: {log}");
+    Ok(())
 }
 
-fn joined(under_test: HostUnderTest) -> Result<(), Failed> {
+fn joined(under_test: HostUnderTest) -> Result<()> {
     let receiver = TcpListener::bind(("127.0.0.1", 0))?;
     let endpoint = format!("http://{}", receiver.local_addr()?);
     let directory = TempDir::new()?;

@@ -21,6 +21,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use anyhow::{Context, Result, anyhow, ensure};
 use chrono::{DateTime, NaiveDate};
 use harness::{
     client,
@@ -29,7 +30,7 @@ use harness::{
     process::end_all_on_signal,
     wait::wait_until,
 };
-use libtest_mimic::{Arguments, Conclusion, Failed, Trial};
+use libtest_mimic::{Arguments, Conclusion, Trial};
 use over_http::OverHttp;
 use suite::{
     conformance,
@@ -61,14 +62,14 @@ fn main() {
         libtest_mimic::run(&arguments, trials).exit();
     }
     let conclusion = run_all(&arguments, &under_test).unwrap_or_else(|error| {
-        eprintln!("{}", error.message().unwrap_or("no reason is known"));
+        eprintln!("error: {error:#}");
         std::process::exit(1);
     });
     conclusion.exit();
 }
 
 /// Runs every trial, the shared ones over both stores. What they share has ended on return.
-fn run_all(arguments: &Arguments, under_test: &HostUnderTest) -> Result<Conclusion, Failed> {
+fn run_all(arguments: &Arguments, under_test: &HostUnderTest) -> Result<Conclusion> {
     let today = a_day_that_lasts();
     let database = TempDir::new()?;
     let server = Postgres::start(database.path())?;
@@ -105,7 +106,7 @@ fn run_all(arguments: &Arguments, under_test: &HostUnderTest) -> Result<Conclusi
 }
 
 /// Whether a log holds no password, no username and no date of birth of the tests.
-fn assert_no_sensitive_data(log: &str, password: &str) -> Result<(), Failed> {
+fn assert_no_sensitive_data(log: &str, password: &str) -> Result<()> {
     for secret in [
         password,
         "1990-06-20",
@@ -120,7 +121,7 @@ fn assert_no_sensitive_data(log: &str, password: &str) -> Result<(), Failed> {
         "Signed",
     ] {
         let line = log.lines().find(|line| line.contains(secret));
-        check(line.is_none(), || format!("{secret} is in a log: {line:?}"))?;
+        ensure!(line.is_none(), "{secret} is in a log: {line:?}");
     }
     Ok(())
 }
@@ -152,36 +153,31 @@ impl HostUnderTest {
     }
 
     /// Starts the host with a fresh store, and with `store` as the variable of this name.
-    fn start(&self, store: Store) -> Result<Started, Failed> {
+    fn start(&self, store: Store) -> Result<Started> {
         let directory = TempDir::new()?;
         let host = self.start_in(directory.path(), store)?;
         Ok((host, directory))
     }
 
-    fn start_in(&self, directory: &Path, store: Store) -> Result<Host, Failed> {
+    fn start_in(&self, directory: &Path, store: Store) -> Result<Host> {
         self.start_with(Setup {
             store,
             ..Setup::shipped(directory, Some(&directory.join("log")))
         })
     }
 
-    fn start_with(&self, setup: Setup) -> Result<Host, Failed> {
+    fn start_with(&self, setup: Setup) -> Result<Host> {
         let directory = setup.data;
         let port = free_port()?;
         let host = Host::start_artifact(self.kind, &self.program, &self.artifact, port, setup);
-        host.map_err(|error| {
-            let log = fs::read_to_string(directory.join("log")).unwrap_or_default();
-            format!("{error:#}\n{log}").into()
-        })
+        host.with_context(|| fs::read_to_string(directory.join("log")).unwrap_or_default())
     }
 
-    fn trial(
-        &self,
-        name: &str,
-        test: impl FnOnce(Self) -> Result<(), Failed> + Send + 'static,
-    ) -> Trial {
+    fn trial(&self, name: &str, test: impl FnOnce(Self) -> Result<()> + Send + 'static) -> Trial {
         let under_test = self.clone();
-        Trial::test(format!("{}: {name}", self.kind), move || test(under_test))
+        Trial::test(format!("{}: {name}", self.kind), move || {
+            Ok(test(under_test).map_err(|error| format!("{error:#}"))?)
+        })
     }
 
     /// What needs no host, or one of its own; `port` is that of the shared one.
@@ -189,7 +185,8 @@ impl HostUnderTest {
         vec![
             self.trial("the artifact has 900 KB at most", |under_test| {
                 let bytes = fs::metadata(&under_test.artifact)?.len();
-                check(bytes <= MAX_ARTIFACT, || format!("it has {bytes} bytes"))
+                ensure!(bytes <= MAX_ARTIFACT, "it has {bytes} bytes");
+                Ok(())
             }),
             self.trial(
                 "the artifact imports WASI 0.2, storage and configuration alone",
@@ -277,11 +274,7 @@ fn a_day_that_lasts() -> NaiveDate {
         .date_naive()
 }
 
-fn check(holds: bool, why: impl FnOnce() -> String) -> Result<(), Failed> {
-    if holds { Ok(()) } else { Err(why().into()) }
-}
-
-fn run_scenario(scenario: &Scenario, port: u16) -> Result<(), Failed> {
+fn run_scenario(scenario: &Scenario, port: u16) -> Result<()> {
     for step in &scenario.steps {
         // A refused body may cost the connection, so every step has its own.
         let answer = client::Connection::open(port)?.exchange(
@@ -294,19 +287,19 @@ fn run_scenario(scenario: &Scenario, port: u16) -> Result<(), Failed> {
             status,
             headers,
             body,
-        } = answer.map_err(|error| format!("{} {}: {error}", step.method, step.target))?;
+        } = answer.with_context(|| format!("{} {}", step.method, step.target))?;
         step.check(&Response {
             status,
             headers,
             body,
         })
-        .map_err(|why| format!("{} {}: {why}", step.method, step.target))?;
+        .map_err(|why| anyhow!("{} {}: {why}", step.method, step.target))?;
     }
     Ok(())
 }
 
-fn imports(under_test: HostUnderTest) -> Result<(), Failed> {
-    let wash = tools::find(HostKind::Wasmcloud).ok_or("`cargo xtask test` fetches wash")?;
+fn imports(under_test: HostUnderTest) -> Result<()> {
+    let wash = tools::find(HostKind::Wasmcloud).context("`cargo xtask test` fetches wash")?;
     let wit = run::read(
         "inspect the artifact",
         std::process::Command::new(wash)
@@ -343,35 +336,29 @@ fn imports(under_test: HostUnderTest) -> Result<(), Failed> {
                 .rsplit_once("@0.2.")
                 .is_some_and(|(_, patch)| patch.parse::<u8>().is_ok())
     };
-    check(!imports.is_empty(), || {
-        format!("wash names no import: {wit}")
-    })?;
+    ensure!(!imports.is_empty(), "wash names no import: {wit}");
     for import in &imports {
-        check(own.contains(import) || wasi(import), || {
-            format!("it imports {import}")
-        })?;
+        ensure!(own.contains(import) || wasi(import), "it imports {import}");
     }
     for import in own {
-        check(imports.contains(import), || {
-            format!("it does not import {import}")
-        })?;
+        ensure!(imports.contains(import), "it does not import {import}");
     }
-    check(
+    ensure!(
         wit.contains("export wasi:http/incoming-handler@0.2."),
-        || wit.clone(),
-    )
+        "{}",
+        wit.clone()
+    );
+    Ok(())
 }
 
-fn survives_kill(under_test: HostUnderTest) -> Result<(), Failed> {
+fn survives_kill(under_test: HostUnderTest) -> Result<()> {
     let (host, directory) = under_test.start(Store::Shipped)?;
     let mut connection = host.connect()?;
     let mut acknowledged = Vec::new();
     for letter in 'a'..='z' {
         let target = format!("/hello/Durable{letter}");
         let answer = connection.exchange("PUT", &target, &JSON, PUT)?;
-        check(answer.status == 204, || {
-            format!("PUT got {}", answer.status)
-        })?;
+        ensure!(answer.status == 204, "PUT got {}", answer.status);
         acknowledged.push(target);
     }
     host.kill()?;
@@ -379,47 +366,43 @@ fn survives_kill(under_test: HostUnderTest) -> Result<(), Failed> {
     let mut connection = host.connect()?;
     for target in acknowledged {
         let answer = connection.exchange("GET", &target, &[], b"")?;
-        check(answer.status == 200, || {
-            format!("{target} got {}", answer.status)
-        })?;
+        ensure!(answer.status == 200, "{target} got {}", answer.status);
     }
     let stranger = connection.exchange("GET", "/hello/Stranger", &[], b"")?;
-    check(stranger.status == 404, || {
-        format!("a stranger got {}", stranger.status)
-    })
+    ensure!(stranger.status == 404, "a stranger got {}", stranger.status);
+    Ok(())
 }
 
-fn ends(under_test: HostUnderTest) -> Result<(), Failed> {
+fn ends(under_test: HostUnderTest) -> Result<()> {
     let (host, directory) = under_test.start(Store::Shipped)?;
     let port = host.port;
     drop(host);
     let refused = client::Connection::open(port)
         .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused);
-    check(refused, || {
-        format!("something still listens on port {port}")
-    })?;
+    ensure!(refused, "something still listens on port {port}");
     // The directory is on the command line or the working directory of whatever is left.
     let name = directory.path().display().to_string();
     for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let line = fs::read(process.path().join("cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        check(!line.contains(&name), || format!("still running: {line}"))?;
+        ensure!(!line.contains(&name), "still running: {line}");
     }
     Ok(())
 }
 
-fn unknown_store(under_test: HostUnderTest) -> Result<(), Failed> {
+fn unknown_store(under_test: HostUnderTest) -> Result<()> {
     let (host, directory) = under_test.start(Store::Named("cupboard"))?;
     refuses_service(&host, "the store is misconfigured", "configuration")?;
     drop(host);
     let log = logs_of(directory.path())?;
-    check(
+    ensure!(
         log.contains("the variable `store` must be key-value or postgres"),
-        || format!("the log does not name the variable: {log}"),
-    )
+        "the log does not name the variable: {log}"
+    );
+    Ok(())
 }
 
-fn unreachable_store(under_test: HostUnderTest) -> Result<(), Failed> {
+fn unreachable_store(under_test: HostUnderTest) -> Result<()> {
     let directory = TempDir::new()?;
     no_store(&under_test, directory.path())?;
     let host = under_test.start_in(directory.path(), Store::Shipped)?;
@@ -428,7 +411,7 @@ fn unreachable_store(under_test: HostUnderTest) -> Result<(), Failed> {
 
 /// Puts something of the wrong kind where the users should be: a directory for Spin's SQLite file,
 /// a file for wasmCloud's directory. (Permissions would not stop root.)
-fn no_store(under_test: &HostUnderTest, directory: &Path) -> Result<(), Failed> {
+fn no_store(under_test: &HostUnderTest, directory: &Path) -> Result<()> {
     match under_test.kind {
         HostKind::Spin => fs::create_dir_all(directory.join(".spin/sqlite_key_value.db"))?,
         HostKind::Wasmcloud => {
@@ -440,18 +423,14 @@ fn no_store(under_test: &HostUnderTest, directory: &Path) -> Result<(), Failed> 
 }
 
 /// [`wait_until`] something holds.
-fn until(
-    what: &str,
-    limit: Duration,
-    mut holds: impl FnMut() -> Result<bool, Failed>,
-) -> Result<(), Failed> {
+fn until(what: &str, limit: Duration, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
     wait_until(what, limit, Duration::from_millis(50), || {
         Ok(holds()?.then_some(()))
     })
 }
 
 /// Whether every path that needs a store is 503, and `/livez` is not.
-fn refuses_service(host: &Host, detail: &str, dependency: &str) -> Result<(), Failed> {
+fn refuses_service(host: &Host, detail: &str, dependency: &str) -> Result<()> {
     let mut connection = host.connect()?;
     for (method, target, body) in [
         ("GET", "/readyz", &b""[..]),
@@ -460,29 +439,29 @@ fn refuses_service(host: &Host, detail: &str, dependency: &str) -> Result<(), Fa
     ] {
         let answer = connection.exchange(method, target, &JSON, body)?;
         let text = String::from_utf8_lossy(&answer.body).into_owned();
-        check(answer.status == 503 && text.contains(detail), || {
-            format!("{method} {target} got {}: {text}", answer.status)
-        })?;
-        check(answer.header("retry-after") == Some("1"), || {
-            "no retry-after".to_owned()
-        })?;
-        check(
+        ensure!(
+            answer.status == 503 && text.contains(detail),
+            "{method} {target} got {}: {text}",
+            answer.status
+        );
+        ensure!(answer.header("retry-after") == Some("1"), "no retry-after");
+        ensure!(
             answer.header("content-type") == Some("application/problem+json"),
-            || "no problem document".to_owned(),
-        )?;
+            "no problem document"
+        );
         let named = text.contains(&format!(r#""dependency":"{dependency}""#));
-        check(named == (target == "/readyz"), || {
-            format!("{target} names the dependency wrongly: {text}")
-        })?;
+        ensure!(
+            named == (target == "/readyz"),
+            "{target} names the dependency wrongly: {text}"
+        );
     }
     let alive = connection.exchange("GET", "/livez", &[], b"")?;
-    check(alive.status == 200, || {
-        format!("livez got {}", alive.status)
-    })
+    ensure!(alive.status == 200, "livez got {}", alive.status);
+    Ok(())
 }
 
 /// All that a host has written below `directory`, its store aside.
-fn logs_of(directory: &Path) -> Result<String, Failed> {
+fn logs_of(directory: &Path) -> Result<String> {
     let mut text = fs::read_to_string(directory.join("log"))?;
     for entry in fs::read_dir(directory.join(".spin/logs"))
         .into_iter()

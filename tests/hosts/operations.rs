@@ -5,18 +5,19 @@ mod counters;
 mod openapi;
 mod prometheus;
 
+use anyhow::Result;
 use harness::host::Store;
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::Trial;
 use tools::HostKind;
 
-use super::{HostUnderTest, Started, check, postgres::Pair};
+use super::{HostUnderTest, Started, postgres::Pair};
 
 /// `port` is that of a shared host, which counts: one with Postgres.
 pub fn trials(under_test: &HostUnderTest, port: u16) -> Vec<Trial> {
-    let trial = |name: &str, test: fn(HostUnderTest) -> Result<(), Failed>| {
+    let trial = |name: &str, test: fn(HostUnderTest) -> Result<()>| {
         under_test.trial(&format!("operations: {name}"), test)
     };
-    let shared = |name: &str, test: fn(u16) -> Result<(), Failed>| {
+    let shared = |name: &str, test: fn(u16) -> Result<()>| {
         under_test.trial(&format!("operations: {name}"), move |_| test(port))
     };
     vec![
@@ -55,7 +56,7 @@ enum Counting {
 impl Counting {
     /// `wash dev` has one backend for users and counters alike, and with a directory it increments
     /// by reading and then writing. With the users in Postgres it counts in memory.
-    fn start(under_test: &HostUnderTest) -> Result<Self, Failed> {
+    fn start(under_test: &HostUnderTest) -> Result<Self> {
         Ok(match under_test.kind {
             HostKind::Spin => Self::Alone(under_test.start(Store::Shipped)?),
             HostKind::Wasmcloud => Self::WithPostgres(Pair::start(under_test)?),

@@ -10,18 +10,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::{Result, anyhow, ensure};
 use harness::{
     client::{Answer, Connection},
     host::{Host, Setup, Store},
     postgres::{Address, Postgres, migrate},
 };
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::Trial;
 use tempfile::TempDir;
 use tools::{HostKind, run};
 
-use super::{
-    HostUnderTest, JSON, PUT, assert_no_sensitive_data, check, logs_of, refuses_service, until,
-};
+use super::{HostUnderTest, JSON, PUT, assert_no_sensitive_data, logs_of, refuses_service, until};
 
 /// How long a request may go without an answer while a database is at fault.
 pub const BOUND: Duration = Duration::from_secs(5);
@@ -29,7 +28,7 @@ pub const BOUND: Duration = Duration::from_secs(5);
 pub const UNAVAILABLE: &str = "the store is unavailable";
 
 pub fn trials(under_test: &HostUnderTest) -> Vec<Trial> {
-    let trial = |name: &str, test: fn(HostUnderTest) -> Result<(), Failed>| {
+    let trial = |name: &str, test: fn(HostUnderTest) -> Result<()>| {
         under_test.trial(&format!("postgres: {name}"), test)
     };
     vec![
@@ -76,7 +75,7 @@ pub struct Pair {
 }
 
 impl Pair {
-    pub fn start(under_test: &HostUnderTest) -> Result<Self, Failed> {
+    pub fn start(under_test: &HostUnderTest) -> Result<Self> {
         let database = TempDir::new()?;
         let server = Postgres::start(database.path())?;
         let (host, directory) = under_test.start(Store::Postgres(&server.service()))?;
@@ -89,7 +88,7 @@ impl Pair {
     }
 
     /// Ends both, and sees to it that no log tells what it should not.
-    fn end(self) -> Result<(), Failed> {
+    fn end(self) -> Result<()> {
         drop(self.host);
         assert_no_sensitive_data(&logs_of(self.directory.path())?, &self.server.password)?;
         let log = fs::read_to_string(self.database.path().join("postgres.log"))?;
@@ -98,29 +97,26 @@ impl Pair {
 }
 
 /// Sends one request and requires an answer within [`BOUND`].
-pub fn ask(host: &Host, method: &str, target: &str, body: &[u8]) -> Result<Answer, Failed> {
+pub fn ask(host: &Host, method: &str, target: &str, body: &[u8]) -> Result<Answer> {
     let started = Instant::now();
     let answer = host.connect()?.exchange(method, target, &JSON, body)?;
     let took = started.elapsed();
-    check(took < BOUND, || format!("{method} {target} took {took:?}"))?;
+    ensure!(took < BOUND, "{method} {target} took {took:?}");
     Ok(answer)
 }
 
-pub fn expect(
-    host: &Host,
-    method: &str,
-    target: &str,
-    body: &[u8],
-    status: u16,
-) -> Result<(), Failed> {
+pub fn expect(host: &Host, method: &str, target: &str, body: &[u8], status: u16) -> Result<()> {
     let answer = ask(host, method, target, body)?;
-    check(answer.status == status, || {
-        let body = String::from_utf8_lossy(&answer.body);
-        format!("{method} {target} got {}: {body}", answer.status)
-    })
+    let body = String::from_utf8_lossy(&answer.body);
+    ensure!(
+        answer.status == status,
+        "{method} {target} got {}: {body}",
+        answer.status
+    );
+    Ok(())
 }
 
-fn not_there(under_test: HostUnderTest) -> Result<(), Failed> {
+fn not_there(under_test: HostUnderTest) -> Result<()> {
     let nowhere = Address {
         host: "127.0.0.1".to_owned(),
         port: harness::host::free_port()?,
@@ -133,10 +129,11 @@ fn not_there(under_test: HostUnderTest) -> Result<(), Failed> {
     let started = Instant::now();
     refuses_service(&host, UNAVAILABLE, "postgres")?;
     let took = started.elapsed();
-    check(took < BOUND, || format!("three requests took {took:?}"))
+    ensure!(took < BOUND, "three requests took {took:?}");
+    Ok(())
 }
 
-fn comes_back(under_test: HostUnderTest) -> Result<(), Failed> {
+fn comes_back(under_test: HostUnderTest) -> Result<()> {
     let mut pair = Pair::start(&under_test)?;
     expect(&pair.host, "PUT", "/hello/Signed", PUT, 204)?;
     pair.server.stop();
@@ -145,15 +142,13 @@ fn comes_back(under_test: HostUnderTest) -> Result<(), Failed> {
     // A pool may hold a few dead connections; it must not take longer to find out.
     let back = Instant::now();
     while ask(&pair.host, "GET", "/readyz", b"")?.status != 200 {
-        check(back.elapsed() < BOUND, || {
-            "it is not back after 5 s".to_owned()
-        })?;
+        ensure!(back.elapsed() < BOUND, "it is not back after 5 s");
     }
     expect(&pair.host, "GET", "/hello/Signed", b"", 200)?;
     pair.end()
 }
 
-fn wrong_password(under_test: HostUnderTest) -> Result<(), Failed> {
+fn wrong_password(under_test: HostUnderTest) -> Result<()> {
     let database = TempDir::new()?;
     let server = Postgres::start(database.path())?;
     let wrong = Address {
@@ -165,12 +160,14 @@ fn wrong_password(under_test: HostUnderTest) -> Result<(), Failed> {
     drop(host);
     let log = logs_of(directory.path())?;
     assert_no_sensitive_data(&log, &wrong.password)?;
-    check(log.contains("the store is unavailable"), || {
-        format!("the log does not say why: {log}")
-    })
+    ensure!(
+        log.contains("the store is unavailable"),
+        "the log does not say why: {log}"
+    );
+    Ok(())
 }
 
-fn no_address(under_test: HostUnderTest) -> Result<(), Failed> {
+fn no_address(under_test: HostUnderTest) -> Result<()> {
     // wasmCloud's guest has no address to miss: its host has one, or none that answers.
     let (detail, reason) = match under_test.kind {
         HostKind::Spin => (
@@ -183,12 +180,11 @@ fn no_address(under_test: HostUnderTest) -> Result<(), Failed> {
     refuses_service(&host, detail, "postgres")?;
     drop(host);
     let log = logs_of(directory.path())?;
-    check(log.contains(reason), || {
-        format!("the log does not say why: {log}")
-    })
+    ensure!(log.contains(reason), "the log does not say why: {log}");
+    Ok(())
 }
 
-fn no_connection_left(under_test: HostUnderTest) -> Result<(), Failed> {
+fn no_connection_left(under_test: HostUnderTest) -> Result<()> {
     let pair = Pair::start(&under_test)?;
     pair.server.psql("ALTER ROLE hello CONNECTION LIMIT 0")?;
     refuses_service(&pair.host, UNAVAILABLE, "postgres")?;
@@ -197,7 +193,7 @@ fn no_connection_left(under_test: HostUnderTest) -> Result<(), Failed> {
     pair.end()
 }
 
-fn not_readable(under_test: HostUnderTest) -> Result<(), Failed> {
+fn not_readable(under_test: HostUnderTest) -> Result<()> {
     let pair = Pair::start(&under_test)?;
     expect(&pair.host, "PUT", "/hello/Signed", PUT, 204)?;
     for (harm, mend) in [
@@ -219,10 +215,10 @@ fn not_readable(under_test: HostUnderTest) -> Result<(), Failed> {
     pair.end()
 }
 
-fn only_reads(under_test: HostUnderTest) -> Result<(), Failed> {
+fn only_reads(under_test: HostUnderTest) -> Result<()> {
     let pair = Pair::start(&under_test)?;
     expect(&pair.host, "PUT", "/hello/Signed", PUT, 204)?;
-    let set = |value: &str| -> Result<(), Failed> {
+    let set = |value: &str| -> Result<()> {
         let setting = format!("ALTER SYSTEM SET default_transaction_read_only = {value}");
         // ALTER SYSTEM runs alone, and a server that only reads still takes it.
         pair.server.psql(&setting)?;
@@ -241,7 +237,7 @@ fn only_reads(under_test: HostUnderTest) -> Result<(), Failed> {
     pair.end()
 }
 
-fn locked(under_test: HostUnderTest) -> Result<(), Failed> {
+fn locked(under_test: HostUnderTest) -> Result<()> {
     let pair = Pair::start(&under_test)?;
     thread::scope(|scope| {
         let lock = scope.spawn(|| {
@@ -256,7 +252,7 @@ fn locked(under_test: HostUnderTest) -> Result<(), Failed> {
         })?;
         expect(&pair.host, "GET", "/readyz", b"", 503)?;
         lock.join().expect("psql does not panic")?;
-        Ok::<_, Failed>(())
+        anyhow::Ok(())
     })?;
     expect(&pair.host, "GET", "/readyz", b"", 200)?;
     pair.end()
@@ -265,7 +261,7 @@ fn locked(under_test: HostUnderTest) -> Result<(), Failed> {
 /// A port that takes connections and says nothing. No host lets a WASI 0.2 component bound such
 /// a call, and none has a setting for it, so a proxy's time-out has to (docs/postgres.md). What
 /// is shown here is that the fault stays with the requests that need the database.
-fn never_answers(under_test: HostUnderTest) -> Result<(), Failed> {
+fn never_answers(under_test: HostUnderTest) -> Result<()> {
     let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = Address {
         host: "127.0.0.1".to_owned(),
@@ -290,18 +286,18 @@ fn never_answers(under_test: HostUnderTest) -> Result<(), Failed> {
     drop(silent);
     for mut connection in held {
         let answer = connection.receive(false)?;
-        check(answer.status == 503, || format!("it got {}", answer.status))?;
+        ensure!(answer.status == 503, "it got {}", answer.status);
     }
     Ok(())
 }
 
-fn killed_under_load(under_test: HostUnderTest) -> Result<(), Failed> {
+fn killed_under_load(under_test: HostUnderTest) -> Result<()> {
     let mut pair = Pair::start(&under_test)?;
     let port = pair.host.port;
     let stop = AtomicBool::new(false);
     let slowest = AtomicU64::new(0);
     let writers = ["a", "b", "c", "d"];
-    let outcome: Result<Vec<(Vec<String>, usize)>, Failed> = thread::scope(|scope| {
+    let outcome: Result<Vec<(Vec<String>, usize)>> = thread::scope(|scope| {
         let threads: Vec<_> = writers
             .iter()
             .map(|writer| {
@@ -318,7 +314,7 @@ fn killed_under_load(under_test: HostUnderTest) -> Result<(), Failed> {
                 Ok(ask(&pair.host, "GET", "/readyz", b"")?.status == 200)
             })?;
             thread::sleep(Duration::from_secs(1)); // and some after it
-            Ok::<_, Failed>(())
+            anyhow::Ok(())
         })();
         stop.store(true, Ordering::SeqCst);
         fault?;
@@ -343,12 +339,13 @@ fn killed_under_load(under_test: HostUnderTest) -> Result<(), Failed> {
         acknowledged.len(),
         slowest.load(Ordering::SeqCst)
     );
-    check(lost == 0, || format!("{lost} acknowledged saves are lost"))?;
-    check(!acknowledged.is_empty() && refused > 0, || {
-        "the load never met the fault".to_owned()
-    })?;
+    ensure!(lost == 0, "{lost} acknowledged saves are lost");
+    ensure!(
+        !acknowledged.is_empty() && refused > 0,
+        "the load never met the fault"
+    );
     let slowest = Duration::from_millis(slowest.into_inner());
-    check(slowest < BOUND, || format!("an answer took {slowest:?}"))?;
+    ensure!(slowest < BOUND, "an answer took {slowest:?}");
     pair.end()
 }
 
@@ -358,7 +355,7 @@ pub fn write_until(
     writer: &str,
     stop: &AtomicBool,
     slowest: &AtomicU64,
-) -> Result<(Vec<String>, usize), Failed> {
+) -> Result<(Vec<String>, usize)> {
     let mut connection = Connection::open(port)?;
     let (mut acknowledged, mut refused) = (Vec::new(), 0);
     for n in 0u32.. {
@@ -379,18 +376,19 @@ pub fn write_until(
             204 => acknowledged.push(user),
             503 => {
                 let problem = answer.header("content-type") == Some("application/problem+json");
-                check(problem && answer.header("retry-after").is_some(), || {
-                    "a 503 is no problem document with retry-after".to_owned()
-                })?;
+                ensure!(
+                    problem && answer.header("retry-after").is_some(),
+                    "a 503 is no problem document with retry-after"
+                );
                 refused += 1;
             }
-            other => return Err(format!("PUT got {other}").into()),
+            other => return Err(anyhow!("PUT got {other}")),
         }
     }
     Ok((acknowledged, refused))
 }
 
-fn migrated_under_load(under_test: HostUnderTest) -> Result<(), Failed> {
+fn migrated_under_load(under_test: HostUnderTest) -> Result<()> {
     let pair = Pair::start(&under_test)?;
     let (stop, slowest) = (AtomicBool::new(false), AtomicU64::new(0));
     let port = pair.host.port;
@@ -408,24 +406,28 @@ fn migrated_under_load(under_test: HostUnderTest) -> Result<(), Failed> {
                 expect(&pair.host, "GET", "/hello/SignedNew", b"", 200)?;
             }
             migrate(&pair.server.owner().url())?;
-            Ok::<_, Failed>(())
+            anyhow::Ok(())
         })();
         stop.store(true, Ordering::SeqCst);
         let written = old.join().expect("a writer does not panic");
         migrated.and(written)
     })?;
     let (acknowledged, refused) = written;
-    check(refused == 0 && !acknowledged.is_empty(), || {
-        format!("{} were saved and {refused} refused", acknowledged.len())
-    })?;
+    ensure!(
+        refused == 0 && !acknowledged.is_empty(),
+        "{} were saved and {refused} refused",
+        acknowledged.len()
+    );
     let rows = pair.server.psql("SELECT count(*) FROM users")?;
-    check(rows.trim() == (acknowledged.len() + 1).to_string(), || {
-        format!("{rows} rows for {} saves", acknowledged.len() + 1)
-    })?;
+    ensure!(
+        rows.trim() == (acknowledged.len() + 1).to_string(),
+        "{rows} rows for {} saves",
+        acknowledged.len() + 1
+    );
     pair.end()
 }
 
-fn least_privilege(_: HostUnderTest) -> Result<(), Failed> {
+fn least_privilege(_: HostUnderTest) -> Result<()> {
     let database = TempDir::new()?;
     let server = Postgres::start(database.path())?;
     for allowed in [
@@ -452,12 +454,12 @@ fn least_privilege(_: HostUnderTest) -> Result<(), Failed> {
     ] {
         let error = server.psql(&format!("SET ROLE hello; {refused}"));
         let error = error.expect_err(refused).to_string();
-        check(error.contains(why), || format!("{refused}: {error}"))?;
+        ensure!(error.contains(why), "{refused}: {error}");
     }
     Ok(())
 }
 
-fn tls(under_test: HostUnderTest) -> Result<(), Failed> {
+fn tls(under_test: HostUnderTest) -> Result<()> {
     let certificates = TempDir::new()?;
     let directory = certificates.path();
     make_certificates(directory)?;
@@ -482,7 +484,7 @@ fn tls(under_test: HostUnderTest) -> Result<(), Failed> {
             root_certificate,
             ..Setup::shipped(data.path(), Some(&data.path().join("log")))
         })?;
-        Ok::<_, Failed>((host, data))
+        anyhow::Ok((host, data))
     };
     // A certificate that nobody vouches for is refused, and nothing goes out in the clear.
     let (host, _data) = start(None)?;
@@ -497,17 +499,16 @@ fn tls(under_test: HostUnderTest) -> Result<(), Failed> {
                 "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
                  WHERE usename = 'hello' AND ssl",
             )?;
-            check(encrypted.trim() != "0", || {
-                "no connection is encrypted".to_owned()
-            })
+            ensure!(encrypted.trim() != "0", "no connection is encrypted");
+            Ok(())
         }
-        // wash 2.10 trusts the public authorities alone, and has no setting for another.
+        // wash 2.10 trusts the public CAs alone, and has no setting for another.
         HostKind::Wasmcloud => refuses_service(&host, UNAVAILABLE, "postgres"),
     }
 }
 
 /// A CA, and a certificate of it for 127.0.0.1.
-fn make_certificates(directory: &Path) -> Result<(), Failed> {
+fn make_certificates(directory: &Path) -> Result<()> {
     let openssl = |arguments: &str| {
         run::read(
             "make a certificate",

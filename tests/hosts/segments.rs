@@ -8,15 +8,12 @@ use std::{
     time::Duration,
 };
 
-use libtest_mimic::Failed;
-
-use super::check;
-
+use anyhow::{Context, Result, ensure};
 /// How often each path is requested, over one keep-alive connection. Often, because wash splits only
 /// one response in 200 or so if the head is set before the body is written.
 const REQUESTS: usize = 200;
 
-pub fn one_per_response(port: u16) -> Result<(), Failed> {
+pub fn one_per_response(port: u16) -> Result<()> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(Duration::from_secs(30)))?;
     for path in ["/livez", "/hello/Nobody", "/docs"] {
@@ -26,9 +23,10 @@ pub fn one_per_response(port: u16) -> Result<(), Failed> {
                 .write_all(format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").as_bytes())?;
             let bytes = read_response(&mut stream)?;
             let segments = segments_received(&stream)? - before;
-            check(segments == 1, || {
-                format!("request {number} for {path}: {bytes} bytes in {segments} segments")
-            })?;
+            ensure!(
+                segments == 1,
+                "request {number} for {path}: {bytes} bytes in {segments} segments"
+            );
         }
     }
     Ok(())
@@ -58,25 +56,27 @@ fn segments_received(stream: &TcpStream) -> io::Result<u32> {
 }
 
 /// Reads one response with a `content-length`, and returns its size in bytes.
-fn read_response(stream: &mut TcpStream) -> Result<usize, Failed> {
+fn read_response(stream: &mut TcpStream) -> Result<usize> {
     let mut response = Vec::new();
     let mut size = None;
     while size.is_none_or(|size| response.len() < size) {
         let mut chunk = [0; 8192];
         let length = stream.read(&mut chunk)?;
-        check(length > 0, || "the connection was closed".to_owned())?;
+        ensure!(length > 0, "the connection was closed");
         response.extend_from_slice(&chunk[..length]);
         let text = String::from_utf8_lossy(&response).to_ascii_lowercase();
         if let Some((head, _)) = text.split_once("\r\n\r\n") {
             let (_, rest) = head
                 .split_once("content-length: ")
-                .ok_or_else(|| format!("no content-length: {head}"))?;
+                .with_context(|| format!("no content-length: {head}"))?;
             let body: usize = rest.lines().next().unwrap_or_default().parse()?;
             size = Some(head.len() + "\r\n\r\n".len() + body);
         }
     }
-    check(size == Some(response.len()), || {
-        format!("{} bytes and not {size:?}", response.len())
-    })?;
+    ensure!(
+        size == Some(response.len()),
+        "{} bytes and not {size:?}",
+        response.len()
+    );
     Ok(response.len())
 }

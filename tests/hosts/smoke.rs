@@ -2,37 +2,36 @@
 
 use std::process::{Command, Output};
 
+use anyhow::{Result, ensure};
 use harness::host::free_port;
-use libtest_mimic::Failed;
 use tools::find_or_fetch;
 
-use crate::check;
-
 /// It passes against a host that serves, and fails where nobody does or another service answers.
-pub fn smoke_test(port: u16) -> Result<(), Failed> {
+pub fn smoke_test(port: u16) -> Result<()> {
     let service = run(&format!("http://127.0.0.1:{port}"))?;
     let said = String::from_utf8_lossy(&service.stdout).into_owned();
     let errors = String::from_utf8_lossy(&service.stderr).into_owned();
-    check(
+    ensure!(
         service.status.success() && said.contains("keeps the contract"),
-        || format!("it fails: {said}{errors}"),
-    )?;
+        "it fails: {said}{errors}"
+    );
     let nobody = run(&format!("http://127.0.0.1:{}", free_port()?))?;
     let errors = String::from_utf8_lossy(&nobody.stderr);
-    check(
+    ensure!(
         !nobody.status.success() && errors.contains("/readyz is not 200"),
-        || format!("it does not fail where nobody answers: {errors}"),
-    )?;
+        "it does not fail where nobody answers: {errors}"
+    );
     // Ready, as far as it can tell, and then no user is there to greet.
     let other = run(&format!("http://127.0.0.1:{port}/readyz?"))?;
     let errors = String::from_utf8_lossy(&other.stderr);
-    check(
+    ensure!(
         !other.status.success() && errors.contains("is 405, not 204"),
-        || format!("it does not fail where another service answers: {errors}"),
-    )
+        "it does not fail where another service answers: {errors}"
+    );
+    Ok(())
 }
 
-fn run(url: &str) -> Result<Output, Failed> {
+fn run(url: &str) -> Result<Output> {
     find_or_fetch("curl")?;
     let script = tools::root().join("deploy/chart/files/smoke.sh");
     let mut command = Command::new("sh");

@@ -2,14 +2,14 @@
 
 use std::{fs, process::Command};
 
+use anyhow::{Result, ensure};
 use harness::host::Store;
-use libtest_mimic::Failed;
 use tempfile::TempDir;
 use tools::{find_or_fetch, node, root, target};
 
-use super::{HostUnderTest, check};
+use super::HostUnderTest;
 
-pub fn tries_it_out(under_test: HostUnderTest) -> Result<(), Failed> {
+pub fn tries_it_out(under_test: HostUnderTest) -> Result<()> {
     let (host, _directory) = under_test.start(Store::Shipped)?;
     let chromium = find_or_fetch("chromium")?;
     let packages = node::packages("playwright")?;
@@ -25,7 +25,10 @@ pub fn tries_it_out(under_test: HostUnderTest) -> Result<(), Failed> {
         .arg(packages)
         .env("HOME", home.path())
         .output()?;
-    check(output.status.success(), || {
+    ensure!(
+        output.status.success(),
+        "{}",
         String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
-    })
+    );
+    Ok(())
 }

@@ -6,10 +6,10 @@ use std::{
     time::Duration,
 };
 
+use anyhow::{Context, Result, ensure};
 use harness::{client::Connection, wait::wait_until};
-use libtest_mimic::Failed;
 
-use super::{Counting, HostUnderTest, check};
+use super::{Counting, HostUnderTest};
 use crate::{JSON, PUT};
 
 /// How long counts may lag: a request is counted after its answer has left.
@@ -34,11 +34,9 @@ pub struct Scrape {
 }
 
 impl Scrape {
-    pub fn of(port: u16) -> Result<Self, Failed> {
+    pub fn of(port: u16) -> Result<Self> {
         let answer = Connection::open(port)?.exchange("GET", "/metrics", &[], b"")?;
-        check(answer.status == 200, || {
-            format!("/metrics got {}", answer.status)
-        })?;
+        ensure!(answer.status == 200, "/metrics got {}", answer.status);
         let text = String::from_utf8(answer.body)?;
         Ok(Self { text })
     }
@@ -57,7 +55,7 @@ impl Scrape {
 
     /// The values of the metric `name`, by method, route and status; of a histogram's buckets,
     /// only the last.
-    fn counts(&self, name: &str) -> Result<Counts, Failed> {
+    fn counts(&self, name: &str) -> Result<Counts> {
         let mut counts = Counts::new();
         for (series, value) in self.series() {
             let Some((metric, labels)) = series.split_once('{') else {
@@ -74,15 +72,18 @@ impl Scrape {
                 let status = label("status")?.parse().ok()?;
                 Some((label("method")?.into(), label("route")?.into(), status))
             };
-            let labels = labels().ok_or_else(|| format!("its labels: {series}"))?;
-            let count = value.parse().map_err(|_| format!("{series} is {value}"))?;
+            let labels = labels().with_context(|| format!("its labels: {series}"))?;
+            let count = value
+                .parse()
+                .ok()
+                .with_context(|| format!("{series} is {value}"))?;
             let before = counts.insert(labels, count);
-            check(before.is_none(), || format!("it is there twice: {series}"))?;
+            ensure!(before.is_none(), "it is there twice: {series}");
         }
         Ok(counts)
     }
 
-    fn requests(&self) -> Result<Counts, Failed> {
+    fn requests(&self) -> Result<Counts> {
         self.counts("http_requests_total")
     }
 }
@@ -98,7 +99,7 @@ fn scraped(mut counts: Counts) -> Counts {
 }
 
 /// The counts of a host that nobody is asking anything.
-fn settled(port: u16) -> Result<Counts, Failed> {
+fn settled(port: u16) -> Result<Counts> {
     let mut before = None;
     wait_until("counts that stand still", LAG, INTERVAL, || {
         let now = Scrape::of(port)?.requests()?;
@@ -109,7 +110,7 @@ fn settled(port: u16) -> Result<Counts, Failed> {
 }
 
 /// Waits until /metrics has `expected`, to which each look at it adds one.
-fn wait_for(port: u16, mut expected: Counts) -> Result<Scrape, Failed> {
+fn wait_for(port: u16, mut expected: Counts) -> Result<Scrape> {
     let mut differences = String::new();
     let waited = wait_until("the counts of the clients", LAG, INTERVAL, || {
         let scrape = Scrape::of(port)?;
@@ -124,9 +125,9 @@ fn wait_for(port: u16, mut expected: Counts) -> Result<Scrape, Failed> {
             })
             .collect();
         expected = scraped(std::mem::take(&mut expected));
-        Ok::<_, Failed>(differences.is_empty().then_some(scrape))
+        anyhow::Ok(differences.is_empty().then_some(scrape))
     });
-    waited.map_err(|failed| (failed.message().unwrap_or_default().to_owned() + &differences).into())
+    waited.with_context(|| differences)
 }
 
 /// One kind of request: method, path, body, and the route that it belongs to.
@@ -165,24 +166,24 @@ fn method_label(method: &str) -> &str {
 }
 
 /// Sends every [`CLIENTS`]th request, from the `first` on, and counts the answers.
-fn client(port: u16, first: usize) -> Result<Counts, String> {
+fn client(port: u16, first: usize) -> Result<Counts> {
     let mut counts = Counts::new();
-    let mut connection = Connection::open(port).map_err(|error| error.to_string())?;
+    let mut connection = Connection::open(port)?;
     for n in (first..REQUESTS).step_by(CLIENTS) {
         let (method, target, body, route) = KINDS[n % KINDS.len()];
         let answer = connection
             .exchange(method, target, &JSON, body)
-            .map_err(|error| format!("{method} {target}: {error}"))?;
+            .with_context(|| format!("{method} {target}"))?;
         let labels = labels(method_label(method), route, answer.status);
         *counts.entry(labels).or_default() += 1;
         if answer.header("connection") == Some("close") {
-            connection = Connection::open(port).map_err(|error| error.to_string())?;
+            connection = Connection::open(port)?;
         }
     }
     Ok(counts)
 }
 
-pub fn exact(under_test: HostUnderTest) -> Result<(), Failed> {
+pub fn exact(under_test: HostUnderTest) -> Result<()> {
     let host = Counting::start(&under_test)?;
     let port = host.port();
     let mut expected = scraped(settled(port)?);
@@ -196,15 +197,16 @@ pub fn exact(under_test: HostUnderTest) -> Result<(), Failed> {
             *expected.entry(labels).or_default() += count;
         }
     }
-    check(sent == REQUESTS as u64, || format!("they sent {sent}"))?;
+    ensure!(sent == REQUESTS as u64, "they sent {sent}");
     let scrape = wait_for(port, expected.clone())?;
     // The same sums stand in the histogram, twice.
     for name in ["count", "bucket"] {
         let name = format!("http_request_duration_seconds_{name}");
         let counts = scrape.counts(&name)?;
-        check(counts == scrape.requests()?, || {
-            format!("{name} has other sums: {counts:?}")
-        })?;
+        ensure!(
+            counts == scrape.requests()?,
+            "{name} has other sums: {counts:?}"
+        );
     }
     Ok(())
 }
@@ -218,7 +220,7 @@ fn letters(n: usize) -> String {
 }
 
 /// Sends what no route or method knows, for each of `numbers`, and users that it had not.
-fn strange(port: u16, numbers: std::ops::Range<usize>, sent: &mut Counts) -> Result<(), Failed> {
+fn strange(port: u16, numbers: std::ops::Range<usize>, sent: &mut Counts) -> Result<()> {
     for n in numbers {
         let name = letters(n);
         let user = format!("/hello/Series{name}");
@@ -251,7 +253,7 @@ fn strange(port: u16, numbers: std::ops::Range<usize>, sent: &mut Counts) -> Res
     Ok(())
 }
 
-pub fn bounded(under_test: HostUnderTest) -> Result<(), Failed> {
+pub fn bounded(under_test: HostUnderTest) -> Result<()> {
     let host = Counting::start(&under_test)?;
     let port = host.port();
     let mut expected = scraped(settled(port)?);
@@ -261,11 +263,16 @@ pub fn bounded(under_test: HostUnderTest) -> Result<(), Failed> {
     strange(port, 1..501, &mut expected)?;
     let after = wait_for(port, expected)?;
     let new: Vec<_> = after.names().difference(&before.names()).copied().collect();
-    check(new.is_empty(), || {
-        format!("{} new series: {:?}", new.len(), &new[..new.len().min(5)])
-    })?;
+    ensure!(
+        new.is_empty(),
+        "{} new series: {:?}",
+        new.len(),
+        &new[..new.len().min(5)]
+    );
     let told = after.text.to_lowercase();
-    check(!told.contains("series"), || {
-        "/metrics tells what a client sent".to_owned()
-    })
+    ensure!(
+        !told.contains("series"),
+        "/metrics tells what a client sent"
+    );
+    Ok(())
 }

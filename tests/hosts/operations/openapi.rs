@@ -6,12 +6,12 @@ use std::{
     process::Command,
 };
 
+use anyhow::{Result, ensure};
 use harness::{client::Connection, host::Store};
-use libtest_mimic::Failed;
 use tempfile::TempDir;
 use tools::{node, python};
 
-use super::{HostUnderTest, check};
+use super::HostUnderTest;
 
 /// For each operation and phase, the most that Schemathesis makes up.
 const EXAMPLES: u32 = 100;
@@ -23,35 +23,34 @@ const HOOKS: &str = concat!(
 );
 
 /// The document, saved in `directory`.
-fn save(port: u16, directory: &Path) -> Result<PathBuf, Failed> {
+fn save(port: u16, directory: &Path) -> Result<PathBuf> {
     let answer = Connection::open(port)?.exchange("GET", "/openapi.json", &[], b"")?;
-    check(answer.status == 200, || {
-        format!("/openapi.json got {}", answer.status)
-    })?;
+    ensure!(answer.status == 200, "/openapi.json got {}", answer.status);
     let file = directory.join("openapi.json");
     fs::write(&file, answer.body)?;
     Ok(file)
 }
 
 /// Whether `command` succeeds, and what it printed.
-fn run(command: &mut Command) -> Result<(bool, String), Failed> {
+fn run(command: &mut Command) -> Result<(bool, String)> {
     let output = command.output()?;
     let mut printed = String::from_utf8_lossy(&output.stdout).into_owned();
     printed += &String::from_utf8_lossy(&output.stderr);
     Ok((output.status.success(), printed))
 }
 
-pub fn validator(port: u16) -> Result<(), Failed> {
+pub fn validator(port: u16) -> Result<()> {
     let directory = TempDir::new()?;
     let document = save(port, directory.path())?;
     let validator = python::environment("openapi")?.join("openapi-spec-validator");
     let (valid, printed) = run(Command::new(validator)
         .args(["--schema", "3.1", "--validation-errors", "all"])
         .arg(document))?;
-    check(valid, || printed)
+    ensure!(valid, "{}", printed);
+    Ok(())
 }
 
-pub fn linter(port: u16) -> Result<(), Failed> {
+pub fn linter(port: u16) -> Result<()> {
     let directory = TempDir::new()?;
     save(port, directory.path())?;
     let redocly = node::packages("redocly")?.join("node_modules/.bin/redocly");
@@ -61,10 +60,11 @@ pub fn linter(port: u16) -> Result<(), Failed> {
         .env("REDOCLY_TELEMETRY", "off")
         .env("REDOCLY_SUPPRESS_UPDATE_NOTICE", "true")
         .current_dir(directory.path()))?;
-    check(passes && printed.contains("is valid"), || printed)
+    ensure!(passes && printed.contains("is valid"), "{}", printed);
+    Ok(())
 }
 
-pub fn schemathesis(under_test: HostUnderTest) -> Result<(), Failed> {
+pub fn schemathesis(under_test: HostUnderTest) -> Result<()> {
     // A host of its own: it saves users as it goes.
     let (host, _directory) = under_test.start(Store::Shipped)?;
     let directory = TempDir::new()?;
@@ -80,17 +80,18 @@ pub fn schemathesis(under_test: HostUnderTest) -> Result<(), Failed> {
         .env("SCHEMATHESIS_HOOKS", HOOKS)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .current_dir(directory.path()))?;
-    check(passes, || printed.clone())?;
+    ensure!(passes, "{}", printed.clone());
     // "Selected: 8/8", "Tested: 8": nothing was left out.
     let figure = |name: &str| {
         let line = printed.lines().find(|line| line.contains(name))?;
         line.rsplit([' ', '/']).next()?.parse::<u32>().ok()
     };
     let (selected, tested) = (figure("Selected:"), figure("Tested:"));
-    check(
+    ensure!(
         selected.is_some_and(|n| n > 0) && selected == tested,
-        || printed.clone(),
-    )?;
+        "{}",
+        printed.clone()
+    );
     let summary = printed.split("SUMMARY").nth(1).unwrap_or(&printed);
     eprintln!("Schemathesis on {}:{summary}", under_test.kind);
     Ok(())

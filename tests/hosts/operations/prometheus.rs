@@ -9,14 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::{Context, Result, ensure};
 use harness::{client::Connection, host::free_port, process::Process, wait::wait_until};
-use libtest_mimic::Failed;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use tempfile::TempDir;
 use tools::find_or_fetch;
 
-use super::{Counting, HostUnderTest, check};
+use super::{Counting, HostUnderTest};
 use crate::PUT;
 
 /// How long Prometheus may take for each thing that is asked of it.
@@ -37,7 +37,7 @@ const RATE: &str = r#"sum(rate(http_requests_total{route="/hello/{username}"}[10
 const P99: &str = "histogram_quantile(0.99, \
                    sum by (le, route) (rate(http_request_duration_seconds_bucket[10s])))";
 
-pub fn promtool(port: u16) -> Result<(), Failed> {
+pub fn promtool(port: u16) -> Result<()> {
     // So that there is something of every kind.
     for (method, target) in [("GET", "/hello/Nobody"), ("BREW", "/nowhere")] {
         Connection::open(port)?.exchange(method, target, &[], b"")?;
@@ -49,7 +49,7 @@ pub fn promtool(port: u16) -> Result<(), Failed> {
         "http_request_duration_seconds_bucket{",
         "hello_build_info{",
     ] {
-        check(text.contains(name), || format!("no {name} in: {text}"))?;
+        ensure!(text.contains(name), "no {name} in: {text}");
     }
     let directory = TempDir::new()?;
     let file = directory.path().join("metrics");
@@ -59,9 +59,13 @@ pub fn promtool(port: u16) -> Result<(), Failed> {
         .stdin(File::open(file)?)
         .output()?;
     let printed = [output.stdout, output.stderr].concat();
-    check(output.status.success() && printed.is_empty(), || {
-        format!("{}: {}", output.status, String::from_utf8_lossy(&printed))
-    })
+    ensure!(
+        output.status.success() && printed.is_empty(),
+        "{}: {}",
+        output.status,
+        String::from_utf8_lossy(&printed)
+    );
+    Ok(())
 }
 
 /// A Prometheus that scrapes one target.
@@ -72,7 +76,7 @@ struct Prometheus {
 }
 
 impl Prometheus {
-    fn start(target: u16) -> Result<Self, Failed> {
+    fn start(target: u16) -> Result<Self> {
         let program = find_or_fetch("prometheus")?;
         let directory = TempDir::new()?;
         let config = directory.path().join("prometheus.yml");
@@ -132,14 +136,14 @@ impl Prometheus {
     }
 
     /// Looks until `look` gives `Ok`, and else fails with the last reason that it gave.
-    fn wait(&self, what: &str, look: impl Fn() -> Result<(), String>) -> Result<(), Failed> {
+    fn wait(&self, what: &str, look: impl Fn() -> Result<(), String>) -> Result<()> {
         let interval = Duration::from_millis(200);
         let waited = wait_until(what, PROBE_TIMEOUT, interval, || {
             anyhow::Ok(look().is_ok().then_some(()))
         });
-        waited.map_err(|error| {
+        waited.with_context(|| {
             let log = fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
-            format!("{error}: {:?}\n{log}", look()).into()
+            format!("{:?}\n{log}", look())
         })
     }
 }
@@ -183,7 +187,7 @@ fn load(port: u16, done: &AtomicBool) -> std::io::Result<Seen> {
     Ok(seen)
 }
 
-pub fn answers(under_test: HostUnderTest) -> Result<(), Failed> {
+pub fn answers(under_test: HostUnderTest) -> Result<()> {
     let host = Counting::start(&under_test)?;
     let port = host.port();
     let prometheus = Prometheus::start(port)?;
@@ -205,7 +209,7 @@ struct Answers {
 }
 
 /// Asks, once there is a window to tell from.
-fn ask(prometheus: &Prometheus, port: u16) -> Result<Answers, Failed> {
+fn ask(prometheus: &Prometheus, port: u16) -> Result<Answers> {
     prometheus.wait("a scrape", || {
         let targets = prometheus.get("/api/v1/targets").unwrap_or_default();
         let target = &targets["activeTargets"][0];
@@ -230,28 +234,30 @@ fn ask(prometheus: &Prometheus, port: u16) -> Result<Answers, Failed> {
     let at = Instant::now();
     let rate = prometheus.query(RATE).into_values().next();
     Ok(Answers {
-        rate: rate.ok_or("Prometheus has no rate")?,
+        rate: rate.context("Prometheus has no rate")?,
         p99: prometheus.query(P99),
         at,
     })
 }
 
-fn plausible(seen: &Seen, answers: &Answers) -> Result<(), Failed> {
+fn plausible(seen: &Seen, answers: &Answers) -> Result<()> {
     let Answers { rate, p99, at } = answers;
     let sent = seen.rate(*at);
-    check(sent > 0.0 && (rate / sent - 1.0).abs() < 0.25, || {
-        format!("the rate is {rate}, and the client's was {sent}")
-    })?;
+    ensure!(
+        sent > 0.0 && (rate / sent - 1.0).abs() < 0.25,
+        "the rate is {rate}, and the client's was {sent}"
+    );
     // No request took the service longer than its client, so the p99 is in no higher bucket than
     // the longest of the client's. A p99 beyond all buckets would be the last bound, 10.
     let longest = seen.longest.as_secs_f64();
     let bound = BOUNDS.into_iter().find(|bound| *bound >= longest);
-    let bound = bound.ok_or_else(|| format!("an answer took {longest} s"))?;
+    let bound = bound.with_context(|| format!("an answer took {longest} s"))?;
     for route in ["/hello/{username}", "/livez", "_OTHER"] {
         let p99 = p99.get(route).copied().unwrap_or(f64::NAN);
-        check(p99 > 0.0 && p99 <= bound, || {
-            format!("the p99 of {route} is {p99} s, and the client's longest was {longest} s")
-        })?;
+        ensure!(
+            p99 > 0.0 && p99 <= bound,
+            "the p99 of {route} is {p99} s, and the client's longest was {longest} s"
+        );
     }
     eprintln!("Prometheus: {rate:.1} requests/s of {sent:.1}, p99 {p99:?}");
     Ok(())
