@@ -397,7 +397,7 @@ fn migrated_under_load(under_test: HostUnderTest) -> Result<(), Failed> {
     let written = thread::scope(|scope| {
         let old = scope.spawn(|| write_until(port, "old", &stop, &slowest));
         let migrated = (|| {
-            migrate(&pair.server.owner().url())?;
+            migrate(&pair.server.owner())?;
             // The schema of a version to come: it expands, so this version goes on beside it.
             pair.server
                 .psql("ALTER TABLE users ADD COLUMN greeted_at timestamptz")?;
@@ -407,7 +407,7 @@ fn migrated_under_load(under_test: HostUnderTest) -> Result<(), Failed> {
                 expect(&new, "GET", "/hello/SignedNew", b"", 200)?;
                 expect(&pair.host, "GET", "/hello/SignedNew", b"", 200)?;
             }
-            migrate(&pair.server.owner().url())?;
+            migrate(&pair.server.owner())?;
             Ok::<_, Failed>(())
         })();
         stop.store(true, Ordering::SeqCst);

@@ -63,7 +63,9 @@ fn main() -> ExitCode {
             }
         }),
         Task::Check => check::check(),
-        Task::Migrate { url } => postgres::migrate(&url),
+        Task::Migrate { url } => {
+            postgres::Address::parse(&url).and_then(|address| postgres::migrate(&address))
+        }
         Task::RehearseSwap(options) => cutover::command(&options),
         Task::Release(options) => release::release(&options),
         Task::Bench(bench) => bench.run(),
