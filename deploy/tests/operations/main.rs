@@ -3,6 +3,8 @@
 //! `cargo xtask test` runs this: it needs programs of Debian's and packages of PyPI's. Every check
 //! is made of the tree as it is, and of one in which something is broken, where it has to fail.
 
+mod observability;
+
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -12,7 +14,7 @@ use std::{
 };
 
 use bench::cutover;
-use deploy_tests::{mutation::Mutations, observability as observed};
+use deploy_tests::mutation::Mutations;
 use harness::{
     client::Connection,
     host::free_port,
@@ -43,19 +45,23 @@ fn main() {
         "swap: no request fails, and the naive way fails some",
         swap,
     ));
+    trials.push(Trial::test("expressions: an exposition is read", || {
+        observability::reads_an_exposition();
+        Ok(())
+    }));
     libtest_mimic::run(&arguments, trials).exit();
 }
 
 fn checks() -> anyhow::Result<Vec<Trial>> {
     let mutations = Mutations::of("operations")?;
-    let expressions: Check = |tree| observed::expressions(tree, &exposition());
+    let expressions: Check = |tree| observability::expressions(tree, &exposition());
     let all: [(&str, Check); 6] = [
-        ("rules", observed::rules),
-        ("cases", observed::cases),
-        ("runbooks", observed::runbooks),
+        ("rules", observability::rules),
+        ("cases", observability::cases),
+        ("runbooks", observability::runbooks),
         ("expressions", expressions),
-        ("routes", observed::routes),
-        ("compose", observed::compose),
+        ("routes", observability::routes),
+        ("compose", observability::compose),
     ];
     let trials = all.map(|(name, check)| mutations.trials(name, check));
     mutations.assert_all_used();

@@ -15,7 +15,8 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::Trial;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tempfile::TempDir;
 use tools::root;
@@ -78,13 +79,10 @@ impl Mutations {
                 continue;
             }
             let run = run.clone();
+            let (new, old) = (first_line(&to), first_line(&from));
             trials.push(Trial::test(
-                format!(
-                    "{title}: {:?} for {:?} in {file} fails",
-                    first_line(&to),
-                    first_line(&from)
-                ),
-                move || fails(run(mutate(&file, &from, &to)?.path()), &says),
+                format!("{title}: {new:?} for {old:?} in {file} fails"),
+                move || Ok(fails(run(mutate(&file, &from, &to)?.path()), &says)?),
             ));
         }
         trials
@@ -97,11 +95,8 @@ impl Mutations {
     /// With their names.
     pub fn assert_all_used(&self) {
         let used = self.used.borrow();
-        let unused: Vec<_> = self
-            .rows
-            .keys()
-            .filter(|name| !used.contains(*name))
-            .collect();
+        let unused = self.rows.keys().filter(|name| !used.contains(*name));
+        let unused: Vec<_> = unused.collect();
         assert!(
             unused.is_empty(),
             "no check has these mutations: {unused:?}"
@@ -136,6 +131,12 @@ pub fn replaced(text: &str, from: &str, to: &str) -> Result<String> {
     Ok(text.replace(from, to))
 }
 
+/// `value` with `to` for each `from` in its JSON.
+pub fn rewritten<T: Serialize + DeserializeOwned>(value: &T, from: &str, to: &str) -> Result<T> {
+    let json = replaced(&serde_json::to_string(value)?, from, to)?;
+    Ok(serde_json::from_str(&json)?)
+}
+
 /// Puts `value` where `pointer` (RFC 6901) points to in `object`. A member may be new.
 pub fn set(object: &mut Value, pointer: &str, value: Value) -> Result<()> {
     let (parent, key) = pointer.rsplit_once('/').context("it is a pointer")?;
@@ -154,16 +155,11 @@ pub fn set(object: &mut Value, pointer: &str, value: Value) -> Result<()> {
 }
 
 /// Whether a check failed, and its error contains `says`.
-pub fn fails<T, E: Into<anyhow::Error>>(outcome: Result<T, E>, says: &str) -> Result<(), Failed> {
-    let Err(error) = outcome else {
-        return Err("it passes".into());
-    };
+pub fn fails<T, E: Into<anyhow::Error>>(outcome: Result<T, E>, says: &str) -> Result<()> {
+    let error = outcome.err().context("it passes")?;
     let said = format!("{:#}", error.into());
-    if said.contains(says) {
-        Ok(())
-    } else {
-        Err(format!("it does not say {says:?}, but: {said}").into())
-    }
+    ensure!(said.contains(says), "it does not say {says:?}, but: {said}");
+    Ok(())
 }
 
 /// The files and links that Git knows, and those that are new and not ignored.
