@@ -315,11 +315,12 @@ fn exposed(exposition: &str) -> Metrics {
 }
 
 /// That [`exposed`] reads names and labels.
-pub fn reads_an_exposition() {
+pub fn reads_an_exposition() -> Result<()> {
     let metrics = exposed("# HELP a_total b\na_total{x=\"1\",route=\"/{y}\"} 2\nb 1\n");
     let labels = |name: &str| metrics[name].iter().map(String::as_str).collect::<Vec<_>>();
     assert_eq!(labels("a_total"), ["route", "x"]);
     assert!(labels("b").is_empty());
+    Ok(())
 }
 
 fn yaml(file: &Path) -> Result<Value> {

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use libtest_mimic::Trial;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tempfile::{NamedTempFile, TempPath};
 use tools::{helm, python, root};
 
 use crate::objects::{name, title};
@@ -58,6 +59,14 @@ impl Borrow<Value> for Object {
     }
 }
 
+/// A trial that passes if `check` does, and else says the whole chain of its error.
+pub fn trial<C>(title: impl Into<String>, check: C) -> Trial
+where
+    C: FnOnce() -> Result<()> + Send + 'static,
+{
+    Trial::test(title, || Ok(check().map_err(|error| format!("{error:#}"))?))
+}
+
 impl Checker {
     pub fn new() -> Result<Self> {
         Ok(Self {
@@ -86,9 +95,7 @@ impl Checker {
         C: FnOnce(&Self) -> Result<()> + Send + 'static,
     {
         let checker = self.clone();
-        Trial::test(title, move || {
-            Ok(check(&checker).map_err(|error| format!("{error:#}"))?)
-        })
+        trial(title, move || check(&checker))
     }
 
     /// [`Checker::trial`], ignored where it is of custom resources and nobody has their schemas.
@@ -196,6 +203,13 @@ impl Checker {
     pub fn objects(&self, values: &[PathBuf], settings: &[&str]) -> Result<Vec<Object>> {
         self.checked(&self.render(values, settings)?)
     }
+}
+
+/// A file with values for Helm, whose YAML takes JSON.
+pub fn values_file(values: &Value) -> Result<TempPath> {
+    let file = NamedTempFile::new()?;
+    fs::write(&file, values.to_string())?;
+    Ok(file.into_temp_path())
 }
 
 /// What `command` prints, if it succeeds.

@@ -13,6 +13,7 @@
 pub mod checker;
 pub mod mutation;
 pub mod objects;
+pub mod once;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -11,7 +11,6 @@ use std::{
     os::unix::fs::symlink,
     path::Path,
     process::Command,
-    sync::OnceLock,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -20,6 +19,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tempfile::TempDir;
 use tools::root;
+
+use crate::{checker::trial, objects::title, once::Once};
 
 /// The mutations of one test, by check.
 pub struct Mutations {
@@ -70,9 +71,10 @@ impl Mutations {
         C: Fn(&Path) -> Result<()> + Clone + Send + 'static,
     {
         let unchanged = run.clone();
-        let mut trials = vec![Trial::test(format!("{title}: passes"), move || {
-            Ok(unchanged(&root()).map_err(|error| format!("{error:#}"))?)
-        })];
+        let mut trials = vec![trial(
+            format!("{title}: passes"),
+            move || unchanged(&root()),
+        )];
         for [file, from, to, says] in self.rows(check) {
             assert!(root().join(&file).is_file(), "there is no {file}");
             if !file.starts_with(prefix) {
@@ -80,10 +82,10 @@ impl Mutations {
             }
             let run = run.clone();
             let (new, old) = (first_line(&to), first_line(&from));
-            trials.push(Trial::test(
-                format!("{title}: {new:?} for {old:?} in {file} fails"),
-                move || Ok(fails(run(mutate(&file, &from, &to)?.path()), &says)?),
-            ));
+            let title = format!("{title}: {new:?} for {old:?} in {file} fails");
+            trials.push(trial(title, move || {
+                fails(run(mutate(&file, &from, &to)?.path()), &says)
+            }));
         }
         trials
     }
@@ -137,13 +139,24 @@ pub fn rewritten<T: Serialize + DeserializeOwned>(value: &T, from: &str, to: &st
     Ok(serde_json::from_str(&json)?)
 }
 
-/// Puts `value` where `pointer` (RFC 6901) points to in `object`. A member may be new.
-pub fn set(object: &mut Value, pointer: &str, value: Value) -> Result<()> {
+/// Puts `value` (YAML) where `pointer` (RFC 6901) points to in the one of `objects` that is called
+/// `Kind name`. A member may be new.
+pub fn set<'a>(
+    objects: impl IntoIterator<Item = &'a mut Value>,
+    called: &str,
+    pointer: &str,
+    value: &str,
+) -> Result<()> {
+    let mut found = objects.into_iter().filter(|object| title(object) == called);
+    let object = found
+        .next()
+        .with_context(|| format!("there is no {called}"))?;
+    ensure!(found.next().is_none(), "there are two of {called}");
     let (parent, key) = pointer.rsplit_once('/').context("it is a pointer")?;
-    let parent = object
-        .pointer_mut(parent)
-        .with_context(|| format!("there is no {parent}"))?;
+    let parent = object.pointer_mut(parent);
+    let parent = parent.with_context(|| format!("{called} has no {pointer}"))?;
     let key = key.replace("~1", "/").replace("~0", "~");
+    let value = yaml_serde::from_str(value)?;
     match parent {
         Value::Array(items) => {
             let index: usize = key.parse()?;
@@ -164,11 +177,8 @@ pub fn fails<T, E: Into<anyhow::Error>>(outcome: Result<T, E>, says: &str) -> Re
 
 /// The files and links that Git knows, and those that are new and not ignored.
 pub fn tracked() -> Result<&'static [String]> {
-    static TRACKED: OnceLock<Result<Vec<String>, String>> = OnceLock::new();
-    let tracked = TRACKED.get_or_init(|| list().map_err(|error| format!("{error:#}")));
-    tracked
-        .as_deref()
-        .map_err(|error| anyhow::anyhow!("{error}"))
+    static TRACKED: Once<Vec<String>> = Once::new();
+    Ok(TRACKED.get("", list)?)
 }
 
 fn list() -> Result<Vec<String>> {
