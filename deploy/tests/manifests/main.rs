@@ -1,6 +1,6 @@
 //! deploy/: the chart rendered by Helm for every example, and every object of Kubernetes validated.
 //!
-//! `cargo xtask test --part manifests` runs this, and `cargo xtask test` does too.
+//! `cargo xtask manifests` runs this, and `cargo xtask test` does too.
 
 mod refused;
 mod scripts;
@@ -8,117 +8,96 @@ mod switch;
 
 use std::{
     collections::BTreeSet,
-    fs,
     path::{Path, PathBuf},
 };
 
-use deploy_tests::checker::{Checker, Object, at, name_of, no_problems, strings_at};
-use deploy_tests::mutation::Mutations;
-use libtest_mimic::{Arguments, Failed, Trial};
+use anyhow::{Context, Result, ensure};
+use deploy_tests::{
+    checker::{Checker, Object, no_problems},
+    mutation::Mutations,
+    objects::{at, name, named, of_kind, strings_at, text, title},
+    yaml_files,
+};
+use libtest_mimic::Arguments;
+use serde_json::Value;
 
-fn main() {
+fn main() -> Result<()> {
     let arguments = Arguments::from_args();
-    harness::process::end_all_on_signal().expect("this is the only place that asks");
-    let checker = Checker::new().unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        std::process::exit(1);
-    });
+    harness::process::end_all_on_signal()?;
+    let checker = Checker::new()?;
+    let mutations = Mutations::of("manifests")?;
     let mut trials = Vec::new();
     for values in all_values() {
-        let name = shown(values.last().expect("each has a file"));
-        let also = (checker.clone(), values.clone());
-        trials.push(Trial::test(
-            format!("chart, {name}: passes lint, and renders valid objects"),
-            move || renders_valid_objects(&also.0, &also.1, false),
-        ));
-        let also = (checker.clone(), values.clone());
-        trials.push(
-            Trial::test(
-                format!("chart, {name}: its custom resources are valid"),
-                move || renders_valid_objects(&also.0, &also.1, true),
-            )
-            .with_ignored_flag(checker.schemas.is_none()),
+        let chart = format!(
+            "chart, {}",
+            shown(values.last().context("each has a file")?)
         );
-        let also = (checker.clone(), values);
-        trials.push(Trial::test(
-            format!("chart, {name}: every version is whole"),
-            move || Ok(versions_are_whole(&also.0.objects(&also.1, &[])?)?),
-        ));
+        let also = values.clone();
+        let title = format!("{chart}: passes lint, and renders valid objects");
+        trials.push(checker.trial(title, move |checker| {
+            checker.lint(&also)?;
+            no_problems(&checker.objects(&also, &[])?, false)
+        }));
+        let also = values.clone();
+        let title = format!("{chart}: its custom resources are valid");
+        trials.push(checker.trial_of(true, title, move |checker| {
+            no_problems(&checker.objects(&also, &[])?, true)
+        }));
+        let title = format!("{chart}: every version is whole");
+        trials.push(checker.trial(title, move |checker| {
+            versions_are_whole(&checker.objects(&values, &[])?)
+        }));
     }
     for file in manifests() {
         let name = shown(&file);
-        let objects = fs::read_to_string(&file)
-            .map_err(anyhow::Error::from)
-            .and_then(|yaml| checker.checked(&yaml));
-        let kinds: BTreeSet<bool> = match objects {
-            Ok(objects) => objects.iter().map(|object| object.custom).collect(),
-            Err(error) => {
-                trials.push(Trial::test(format!("{name}: valid objects"), move || {
-                    Err(format!("{error:#}").into())
-                }));
-                continue;
-            }
-        };
+        let objects = checker.read(&file)?;
+        let kinds: BTreeSet<bool> = objects.iter().map(|object| object.custom).collect();
         assert!(!kinds.is_empty(), "{name} has no object");
         for custom in kinds {
-            let what = if custom {
+            let kind = if custom {
                 "custom resources"
             } else {
                 "objects"
             };
-            let also = (checker.clone(), file.clone());
-            trials.push(
-                Trial::test(format!("{name}: valid {what}"), move || {
-                    no_problems(&also.0.checked(&fs::read_to_string(&also.1)?)?, custom)
-                })
-                .with_ignored_flag(custom && checker.schemas.is_none()),
-            );
+            let file = file.clone();
+            trials.push(checker.trial_of(
+                custom,
+                format!("{name}: valid {kind}"),
+                move |checker| no_problems(&checker.read(file)?, custom),
+            ));
         }
     }
     trials.extend(switch::trials(&checker));
-    let mutations = Mutations::of("manifests").expect("the mutations can be read");
     trials.extend(refused::trials(&checker, &mutations));
-    trials.extend(scripts::trials(&checker, &mutations));
+    trials.extend(scripts::trials(&checker));
     mutations.assert_all_used();
     libtest_mimic::run(&arguments, trials).exit();
 }
 
 /// The values to render the chart with: each example, and what Argo CD gives to each cluster.
 fn all_values() -> Vec<Vec<PathBuf>> {
-    let deploy = tools::root().join("deploy");
-    let mut all: Vec<_> = yaml_files(&deploy.join("chart/examples"))
+    let examples = yaml_files("deploy/chart/examples")
         .into_iter()
-        .map(|example| vec![example])
-        .collect();
-    let clusters = deploy_tests::service_values().expect("a directory of the project");
-    all.extend(clusters.into_values());
+        .map(|file| vec![file]);
+    let clusters = deploy_tests::service_values().into_values();
+    let all: Vec<Vec<PathBuf>> = examples.chain(clusters).collect();
     assert!(all.len() > 10, "the examples are gone");
     all
 }
 
-/// The manifests beside the chart. What is named `….values.yaml` or is no object is for a chart.
-fn manifests() -> Vec<PathBuf> {
-    let deploy = tools::root().join("deploy");
-    let mut files = yaml_files(&deploy.join("argocd"));
-    files.extend(yaml_files(&deploy.join("wasmcloud")));
-    files.retain(|file| {
-        let name = file.file_name().unwrap_or_default().to_string_lossy();
-        !name.ends_with(".values.yaml") && name != "release.yaml"
-    });
-    assert!(files.len() > 6, "the manifests are gone");
-    files
+fn example(name: &str) -> Vec<PathBuf> {
+    vec![format!("deploy/chart/examples/{name}.yaml").into()]
 }
 
-fn yaml_files(directory: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<_> = fs::read_dir(directory)
-        .expect("a directory of the project")
-        .map(|entry| entry.expect("it can be listed").path())
-        .filter(|file| {
-            file.extension()
-                .is_some_and(|extension| extension == "yaml")
-        })
-        .collect();
-    files.sort();
+/// The manifests beside the chart. What is named `….values.yaml` or is no object is for a chart.
+fn manifests() -> Vec<PathBuf> {
+    let mut files = yaml_files("deploy/argocd");
+    files.extend(yaml_files("deploy/wasmcloud"));
+    files.retain(|file| {
+        let name = file.to_string_lossy();
+        !name.ends_with(".values.yaml") && !name.ends_with("/release.yaml")
+    });
+    assert!(files.len() > 6, "the manifests are gone");
     files
 }
 
@@ -127,129 +106,98 @@ fn shown(file: &Path) -> String {
     path.display().to_string()
 }
 
-fn renders_valid_objects(
-    checker: &Checker,
-    values: &[PathBuf],
-    custom: bool,
-) -> Result<(), Failed> {
-    if !custom {
-        checker.lint(values)?;
-    }
-    no_problems(&checker.checked(&checker.render(values, &[])?)?, custom)
-}
-
 /// What no schema says: a version has a budget for disruptions, a smoke test, and a scale where it
 /// scales by itself; every image is named by digest; every Secret and ConfigMap that a pod needs is
 /// rendered or named by the values; and only the project's components may reach anything.
-fn versions_are_whole(objects: &[Object]) -> Result<(), String> {
-    let of_kind = |kind: &str| -> Vec<&Object> {
-        let is = |object: &&Object| object.object["kind"] == kind;
-        objects.iter().filter(is).collect()
+fn versions_are_whole(objects: &[Object]) -> Result<()> {
+    let mut apps = of_kind(objects, "SpinApp").peekable();
+    ensure!(apps.peek().is_some(), "there is no SpinApp");
+    apps.try_for_each(|app| is_whole(app, objects))?;
+    let is_made = |kinds: &[&str], wanted: &str| {
+        let mut kinds = kinds.iter();
+        kinds.any(|kind| named(objects, kind, wanted).is_ok())
     };
-    let names_of = |kind: &str| -> BTreeSet<&str> {
-        let objects = of_kind(kind).into_iter();
-        objects
-            .filter_map(|object| object.object["metadata"]["name"].as_str())
-            .collect()
-    };
-    let apps = of_kind("SpinApp");
-    if apps.is_empty() {
-        return Err("there is no SpinApp".to_owned());
-    }
-    let executors = names_of("SpinAppExecutor");
-    for app in &apps {
-        let app = &app.object;
-        let name = app["metadata"]["name"].as_str().unwrap_or("");
-        if name.len() > 52 {
-            return Err(format!(
-                "{name} has more than the 52 characters of a SpinApp"
-            ));
-        }
-        if !executors.contains(app["spec"]["executor"].as_str().unwrap_or("")) {
-            return Err(format!("{name} has an executor that is not there"));
-        }
-        let budget = of_kind("PodDisruptionBudget")
-            .into_iter()
-            .find(|budget| budget.object["metadata"]["name"] == *name)
-            .ok_or_else(|| format!("{name} has no PodDisruptionBudget"))?;
-        let selects = &budget.object["spec"]["selector"]["matchLabels"];
-        if selects["core.spinkube.dev/app-name"] != *name {
-            return Err(format!(
-                "the PodDisruptionBudget of {name} selects {selects}"
-            ));
-        }
-        let smoke_test = of_kind("Job").into_iter().find(|job| {
-            let urls = strings_at(&job.object, &["value"]);
-            urls.contains(&format!("http://{name}").as_str())
-        });
-        let smoke_test = smoke_test.ok_or_else(|| format!("{name} has no smoke test"))?;
-        // A hook would run again before a rollback, and hold it up where the version is broken.
-        let annotations = &smoke_test.object["metadata"]["annotations"];
-        if annotations.to_string().contains("hook") {
-            return Err(format!("the smoke test of {name} is a hook: {annotations}"));
-        }
-        let scales = app["spec"]["enableAutoscaling"] == true;
-        if scales == app["spec"]["replicas"].is_number() {
-            return Err(format!(
-                "{name} needs replicas, or something that scales it"
-            ));
-        }
-        let scaled = ["HorizontalPodAutoscaler", "ScaledObject"]
-            .iter()
-            .any(|kind| {
-                of_kind(kind)
-                    .iter()
-                    .any(|object| object.object["spec"]["scaleTargetRef"]["name"] == *name)
-            });
-        if scales != scaled {
-            return Err(format!(
-                "{name} scales by itself: {scales}; by an object: {scaled}"
-            ));
-        }
-        for check in ["readiness", "liveness"] {
-            if !app["spec"]["checks"][check]["timeoutSeconds"].is_number() {
-                return Err(format!("{name} has no time-out for its {check}"));
-            }
-        }
-    }
     for object in objects {
-        for image in strings_at(&object.object, &["image", "spinImage"]) {
+        let title = title(object);
+        for image in strings_at(object, &["image", "spinImage"]) {
             let digest = image
                 .rsplit_once("@sha256:")
                 .map_or("", |(_, digest)| digest);
-            if digest.len() != 64 {
-                return Err(format!(
-                    "{}: {image} has no digest",
-                    name_of(&object.object)
-                ));
-            }
+            ensure!(digest.len() == 64, "{title}: {image} has no digest");
         }
-        let needs = [
-            ("secretKeyRef", vec!["Secret", "ExternalSecret"]),
-            ("secret", vec!["Secret", "ExternalSecret"]),
-            ("configMap", vec!["ConfigMap"]),
-        ];
-        for (field, kinds) in needs {
-            for needed in at(&object.object, field) {
+        let secrets = ["Secret", "ExternalSecret"];
+        for (field, kinds) in [
+            ("secretKeyRef", &secrets[..]),
+            ("secret", &secrets),
+            ("configMap", &["ConfigMap"]),
+        ] {
+            for needed in at(object, field) {
                 // A volume says it in another word.
-                let name = needed["name"].as_str().or(needed["secretName"].as_str());
-                let name = name.unwrap_or("");
-                let made = kinds.iter().any(|kind| names_of(kind).contains(name));
-                // These come from elsewhere: CloudNativePG's own, and those that a value names.
-                let named = [
-                    "hello-db-app",
-                    "hello-db-trust",
-                    "hello-redis",
-                    "hello-backup-bucket",
-                ];
-                if !made && !named.contains(&name) {
-                    return Err(format!(
-                        "{} needs {name}, which nobody makes",
-                        name_of(&object.object)
-                    ));
-                }
+                let wanted = needed["name"]
+                    .as_str()
+                    .unwrap_or(text(needed, "/secretName"));
+                ensure!(
+                    is_made(kinds, wanted) || FROM_ELSEWHERE.contains(&wanted),
+                    "{title} needs {wanted}, which nobody makes"
+                );
             }
         }
+    }
+    Ok(())
+}
+
+/// CloudNativePG's own, and those that a value names.
+const FROM_ELSEWHERE: [&str; 4] = [
+    "hello-db-app",
+    "hello-db-trust",
+    "hello-redis",
+    "hello-backup-bucket",
+];
+
+/// [`versions_are_whole`], for one version.
+fn is_whole(app: &Value, objects: &[Object]) -> Result<()> {
+    let (name, spec) = (name(app), &app["spec"]);
+    ensure!(
+        name.len() <= 52,
+        "{name} has more than the 52 characters of a SpinApp"
+    );
+    let executor = text(spec, "/executor");
+    named(objects, "SpinAppExecutor", executor)
+        .with_context(|| format!("{name} has an executor that is not there"))?;
+    let budget = named(objects, "PodDisruptionBudget", name);
+    let budget = budget.with_context(|| format!("{name} has no PodDisruptionBudget"))?;
+    let selects = &budget["spec"]["selector"]["matchLabels"];
+    ensure!(
+        selects["core.spinkube.dev/app-name"] == name,
+        "the PodDisruptionBudget of {name} selects {selects}"
+    );
+    let url = format!("http://{name}");
+    let smoke_test =
+        of_kind(objects, "Job").find(|job| strings_at(job, &["value"]).contains(&url.as_str()));
+    let smoke_test = smoke_test.with_context(|| format!("{name} has no smoke test"))?;
+    // A hook would run again before a rollback, and hold it up where the version is broken.
+    let annotations = smoke_test["metadata"]["annotations"].to_string();
+    ensure!(
+        !annotations.contains("hook"),
+        "the smoke test of {name} is a hook: {annotations}"
+    );
+    let scales = spec["enableAutoscaling"] == true;
+    ensure!(
+        scales != spec["replicas"].is_number(),
+        "{name} needs replicas, or something that scales it"
+    );
+    let scalers = ["HorizontalPodAutoscaler", "ScaledObject"];
+    let mut scalers = scalers.iter().flat_map(|kind| of_kind(objects, kind));
+    let scaled = scalers.any(|object| text(object, "/spec/scaleTargetRef/name") == name);
+    ensure!(
+        scales == scaled,
+        "{name} scales by itself: {scales}; by an object: {scaled}"
+    );
+    for check in ["readiness", "liveness"] {
+        ensure!(
+            spec["checks"][check]["timeoutSeconds"].is_number(),
+            "{name} has no time-out for its {check}"
+        );
     }
     Ok(())
 }

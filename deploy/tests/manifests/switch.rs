@@ -6,260 +6,220 @@ use std::{
     path::PathBuf,
 };
 
-use libtest_mimic::{Failed, Trial};
-use serde_json::Value;
+use anyhow::{Context, Result, ensure};
+use deploy_tests::{
+    checker::{CHART, Checker, no_problems},
+    mutation::fails,
+    objects::{at, list, name, of_kind, only, strings, strings_at, text, title},
+};
+use libtest_mimic::Trial;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::all_values;
-use deploy_tests::checker::{Checker, at, name_of};
+use crate::{all_values, example};
 
-const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+type Test = fn(&Checker) -> Result<()>;
 
-type Test = fn(&Checker) -> Result<(), Failed>;
+const TESTS: [(&str, Test); 13] = [
+    ("a swap writes one object: the HTTPRoute", |checker| {
+        a_swap_writes_one(checker, "production", "HTTPRoute hello")
+    }),
+    (
+        "a swap writes one object: the Service, without a gateway",
+        |checker| a_swap_writes_one(checker, "dev", "Service hello"),
+    ),
+    (
+        "a release adds objects and changes none",
+        a_release_only_adds,
+    ),
+    (
+        "weights name every version that gets requests",
+        weights_are_in_the_route,
+    ),
+    ("a closed route is none", a_closed_route),
+    (
+        "annotations for the gateway are on the route and on each Service, beside the wave",
+        annotations_for_the_gateway,
+    ),
+    (
+        "Kubernetes before 1.36 is pointed to Kyverno, and 1.30 will do for that",
+        older_kubernetes,
+    ),
+    (
+        "Argo CD's stages: dev, canary, production, each with its values",
+        the_stages,
+    ),
+    (
+        "in come the gateway, Prometheus and the smoke test; out to DNS and the store",
+        the_network,
+    ),
+    (
+        "Argo CD's waves: database, migrations, version, smoke test, switch",
+        the_waves,
+    ),
+    (
+        "Argo CD's project allows what the chart renders, and no more",
+        the_project,
+    ),
+    (
+        "the packaged chart renders the same, migrations included",
+        the_package,
+    ),
+    (
+        "wasmCloud's route names a version that there is",
+        the_route_on_wasmcloud,
+    ),
+];
 
-pub fn trials(checker: &Checker) -> Vec<Trial> {
-    let tests: [(&str, Test); 13] = [
-        ("a swap writes one object: the HTTPRoute", |checker| {
-            a_swap_writes_one(checker, "production", "HTTPRoute hello")
-        }),
-        (
-            "a swap writes one object: the Service, without a gateway",
-            |checker| a_swap_writes_one(checker, "dev", "Service hello"),
-        ),
-        (
-            "a release adds objects and changes none",
-            a_release_only_adds,
-        ),
-        (
-            "weights name every version that gets requests",
-            weights_are_in_the_route,
-        ),
-        ("a closed route is none", a_closed_route),
-        (
-            "annotations for the gateway are on the route and on each Service, beside the wave",
-            annotations_for_the_gateway,
-        ),
-        (
-            "Kubernetes before 1.36 is pointed to Kyverno, and 1.30 will do for that",
-            older_kubernetes,
-        ),
-        (
-            "Argo CD's stages: dev, canary, production, each with its values",
-            the_stages,
-        ),
-        (
-            "in come the gateway, Prometheus and the smoke test; out to DNS and the store",
-            the_network,
-        ),
-        (
-            "Argo CD's waves: database, migrations, version, smoke test, switch",
-            the_waves,
-        ),
-        (
-            "Argo CD's project allows what the chart renders, and no more",
-            the_project,
-        ),
-        (
-            "the packaged chart renders the same, migrations included",
-            the_package,
-        ),
-        (
-            "wasmCloud's route names a version that there is",
-            the_route_on_wasmcloud,
-        ),
-    ];
-    tests
+pub fn trials(checker: &Checker) -> impl Iterator<Item = Trial> {
+    TESTS
         .into_iter()
-        .map(|(name, test)| {
-            let checker = checker.clone();
-            Trial::test(name, move || test(&checker))
-        })
-        .collect()
+        .map(|(title, test)| checker.trial(title, test))
 }
 
-fn example(name: &str) -> Vec<PathBuf> {
-    vec![tools::root().join(format!("deploy/chart/examples/{name}.yaml"))]
-}
+/// Objects by their titles.
+type Objects = BTreeMap<String, Value>;
 
-/// The objects by their names.
-fn rendered(
-    checker: &Checker,
-    values: &[PathBuf],
-    settings: &[&str],
-) -> Result<BTreeMap<String, Value>, Failed> {
-    let objects = checker.objects(values, settings)?;
+fn rendered(checker: &Checker, values: &[PathBuf], settings: &[String]) -> Result<Objects> {
+    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
+    let objects = checker.objects(values, &settings)?;
     let count = objects.len();
-    let named: BTreeMap<_, _> = objects
-        .into_iter()
-        .map(|object| (name_of(&object.object), object.object))
-        .collect();
-    if named.len() != count {
-        return Err("two objects have the same kind and name".into());
-    }
-    Ok(named)
+    let objects = objects.into_iter().map(|one| (title(&one), one.object));
+    let objects: Objects = objects.collect();
+    ensure!(
+        objects.len() == count,
+        "two objects have the same kind and name"
+    );
+    Ok(objects)
 }
 
-fn differ(before: &BTreeMap<String, Value>, after: &BTreeMap<String, Value>) -> Vec<String> {
-    let names: BTreeSet<_> = before.keys().chain(after.keys()).collect();
-    let differs = names
-        .into_iter()
-        .filter(|name| before.get(*name) != after.get(*name));
-    differs.cloned().collect()
+/// The titles of the objects that are in one of them alone, or are another.
+fn differences(before: &Objects, after: &Objects) -> Vec<String> {
+    let titles: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let differ = |title: &&String| before.get(*title) != after.get(*title);
+    titles.into_iter().filter(differ).cloned().collect()
 }
 
-/// One more version, as `--set` has it.
-fn another_version(place: usize) -> [String; 3] {
-    [
-        format!("versions[{place}].name=v9-0-0"),
-        format!("versions[{place}].image=ghcr.io/example/hello@{DIGEST}"),
-        format!("versions[{place}].replicas=2"),
-    ]
-}
-
-fn a_swap_writes_one(checker: &Checker, name: &str, only: &str) -> Result<(), Failed> {
-    let place = if name == "dev" { 1 } else { 2 };
-    let mut version: Vec<String> = another_version(place).into();
-    let values = with_versions(name, &mut version)?;
-    let settings: Vec<&str> = version.iter().map(String::as_str).collect();
-    let before = rendered(checker, &values, &settings)?;
-    let after = rendered(
-        checker,
-        &values,
-        &[&settings[..], &["active=v9-0-0"]].concat(),
-    )?;
-    let differences = differ(&before, &after);
-    if differences != [only] {
-        return Err(format!("a swap writes {differences:?}").into());
-    }
-    let text = after[only].to_string();
-    if !text.contains("hello-v9-0-0") || text.contains("hello-v1-4-0") {
-        return Err(format!("the swap leads to {text}").into());
-    }
-    Ok(())
-}
-
-/// `--set versions[2]…` would empty the list that a file has, so all of it is set.
-fn with_versions(name: &str, settings: &mut Vec<String>) -> Result<Vec<PathBuf>, Failed> {
-    let values = example(name);
-    let text = fs::read_to_string(&values[0])?;
-    let of = |field: &str| -> Vec<String> {
-        let lines = text
-            .lines()
-            .skip_while(|line| !line.starts_with("versions:"));
-        let lines = lines.take_while(|line| !line.starts_with("active:"));
-        lines
-            .filter_map(|line| {
-                let line = line.trim_start_matches([' ', '-']);
-                Some(line.strip_prefix(field)?.strip_prefix(": ")?.to_owned())
-            })
-            .collect()
-    };
-    for field in ["name", "image", "replicas"] {
-        for (place, value) in of(field).iter().enumerate() {
-            settings.push(format!("versions[{place}].{field}={value}"));
-        }
-    }
-    Ok(values)
-}
-
-fn a_release_only_adds(checker: &Checker) -> Result<(), Failed> {
+/// The settings that give an example its own versions, and v9-0-0 beside them: to set an entry of a
+/// list empties what the list has in the file.
+fn versions(example_name: &str) -> Result<(Vec<String>, Vec<String>)> {
+    let file = tools::root().join(&example(example_name)[0]);
+    let values: Value = yaml_serde::from_str(&fs::read_to_string(file)?)?;
+    let mut versions = list(&values, "/versions").to_vec();
+    let digest = "0123456789abcdef".repeat(4);
+    let image = format!("ghcr.io/example/hello@sha256:{digest}");
+    versions.push(json!({"name": "v9-0-0", "image": image, "replicas": 2}));
     let mut settings = Vec::new();
-    let values = with_versions("production", &mut settings)?;
-    let before: Vec<&str> = settings.iter().map(String::as_str).collect();
-    let more = another_version(2);
-    let after: Vec<&str> = before
-        .iter()
-        .copied()
-        .chain(more.iter().map(String::as_str))
-        .collect();
-    let before = rendered(checker, &values, &before)?;
-    let after = rendered(checker, &values, &after)?;
-    let differences = differ(&before, &after);
+    for (place, version) in versions.iter().enumerate() {
+        let fields = ["name", "image", "replicas"].into_iter();
+        let fields = fields.filter_map(|field| Some((field, version.get(field)?.to_string())));
+        let set = |(field, value): (&str, String)| {
+            format!("versions[{place}].{field}={}", value.trim_matches('"'))
+        };
+        settings.push(fields.map(set).collect::<Vec<_>>());
+    }
+    let before = settings[..settings.len() - 1].concat();
+    Ok((before, settings.concat()))
+}
+
+fn a_swap_writes_one(checker: &Checker, name: &str, only: &str) -> Result<()> {
+    let (_, mut settings) = versions(name)?;
+    let before = rendered(checker, &example(name), &settings)?;
+    settings.push("active=v9-0-0".to_owned());
+    let after = rendered(checker, &example(name), &settings)?;
+    assert_eq!(differences(&before, &after), [only]);
+    let text = after[only].to_string();
+    let leads = text.contains("hello-v9-0-0") && !text.contains("hello-v1-4-0");
+    ensure!(leads, "the swap leads to {text}");
+    Ok(())
+}
+
+fn a_release_only_adds(checker: &Checker) -> Result<()> {
+    let (before, after) = versions("production")?;
+    let before = rendered(checker, &example("production"), &before)?;
+    let after = rendered(checker, &example("production"), &after)?;
+    let differences = differences(&before, &after);
     // The smoke test has the digest of what it runs in its name.
-    let differences: Vec<&str> = differences
+    let differences = differences
         .iter()
-        .map(|name| name.split("-smoke-").next().unwrap_or(name))
-        .collect();
+        .map(|title| title.split("-smoke-").next());
+    let differences: Vec<&str> = differences.flatten().collect();
     let added = [
-        "HorizontalPodAutoscaler hello-v9-0-0",
-        "Job hello-v9-0-0",
-        "PodDisruptionBudget hello-v9-0-0",
-        "SpinApp hello-v9-0-0",
+        "HorizontalPodAutoscaler",
+        "Job",
+        "PodDisruptionBudget",
+        "SpinApp",
     ];
-    if differences != added {
-        return Err(format!("a release writes {differences:?}").into());
+    assert_eq!(
+        differences,
+        added.map(|kind| format!("{kind} hello-v9-0-0"))
+    );
+    Ok(())
+}
+
+fn weights_are_in_the_route(checker: &Checker) -> Result<()> {
+    let (old, new) = ("hello-v1-4-0", "hello-v1-5-0");
+    for (settings, expected) in [
+        (&[][..], &[(old, 95), (new, 5)][..]),
+        (&["weights.v1-4-0=0"], &[(new, 5)]),
+        (&["weights=null"], &[(old, 1)]),
+    ] {
+        let objects = checker.objects(&example("canary"), settings)?;
+        let backends = expected
+            .iter()
+            .map(|(name, weight)| json!({"name": name, "port": 80, "weight": weight}));
+        let route = only(&objects, "HTTPRoute")?;
+        assert_eq!(
+            route["spec"]["rules"][0]["backendRefs"],
+            Value::from_iter(backends)
+        );
     }
     Ok(())
 }
 
-fn weights_are_in_the_route(checker: &Checker) -> Result<(), Failed> {
-    let route = |settings: &[&str]| -> Result<Value, Failed> {
-        let objects = rendered(checker, &example("canary"), settings)?;
-        Ok(objects["HTTPRoute hello"]["spec"]["rules"][0]["backendRefs"].clone())
-    };
-    let expected = |backends: &[(&str, u32)]| {
-        let backends = backends
-            .iter()
-            .map(|(name, weight)| serde_json::json!({"name": name, "port": 80, "weight": weight}));
-        Value::from_iter(backends)
-    };
-    assert_eq!(
-        route(&[])?,
-        expected(&[("hello-v1-4-0", 95), ("hello-v1-5-0", 5)])
-    );
-    assert_eq!(
-        route(&["weights.v1-4-0=0"])?,
-        expected(&[("hello-v1-5-0", 5)])
-    );
-    assert_eq!(route(&["weights=null"])?, expected(&[("hello-v1-4-0", 1)]));
-    Ok(())
-}
-
-fn a_closed_route(checker: &Checker) -> Result<(), Failed> {
+fn a_closed_route(checker: &Checker) -> Result<()> {
     let values = example("production");
     let open = rendered(checker, &values, &[])?;
-    let closed = rendered(checker, &values, &["route.type=none"])?;
-    assert_eq!(differ(&open, &closed), ["HTTPRoute hello"]);
+    let closed = rendered(checker, &values, &["route.type=none".to_owned()])?;
+    assert_eq!(differences(&open, &closed), ["HTTPRoute hello"]);
     assert!(!closed.contains_key("HTTPRoute hello"));
     Ok(())
 }
 
-fn annotations_for_the_gateway(checker: &Checker) -> Result<(), Failed> {
+fn annotations_for_the_gateway(checker: &Checker) -> Result<()> {
     let objects = rendered(checker, &example("production"), &[])?;
-    assert_eq!(
-        objects["HTTPRoute hello"]["metadata"]["annotations"],
-        serde_json::json!({
-            "argocd.argoproj.io/sync-wave": "1",
-            "konghq.com/https-redirect-status-code": "308",
-            "konghq.com/plugins": "rate-limit",
-        })
-    );
+    let annotations =
+        |objects: &Objects| objects["HTTPRoute hello"]["metadata"]["annotations"].clone();
+    let expected = json!({
+        "argocd.argoproj.io/sync-wave": "1",
+        "konghq.com/https-redirect-status-code": "308",
+        "konghq.com/plugins": "rate-limit",
+    });
+    assert_eq!(annotations(&objects), expected);
     for version in ["v1-4-0", "v1-5-0"] {
+        let app = &objects[&format!("SpinApp hello-{version}")];
         assert_eq!(
-            objects[&format!("SpinApp hello-{version}")]["spec"]["serviceAnnotations"],
-            serde_json::json!({"konghq.com/retries": "1"})
+            app["spec"]["serviceAnnotations"],
+            json!({"konghq.com/retries": "1"})
         );
     }
-    let without = ["route.annotations=null", "route.serviceAnnotations=null"];
+    let without = ["route.annotations=null", "route.serviceAnnotations=null"].map(str::to_owned);
     let objects = rendered(checker, &example("production"), &without)?;
     assert_eq!(
-        objects["HTTPRoute hello"]["metadata"]["annotations"],
-        serde_json::json!({"argocd.argoproj.io/sync-wave": "1"})
+        annotations(&objects),
+        json!({"argocd.argoproj.io/sync-wave": "1"})
     );
     assert!(objects["SpinApp hello-v1-4-0"]["spec"]["serviceAnnotations"].is_null());
     Ok(())
 }
 
-fn older_kubernetes(checker: &Checker) -> Result<(), Failed> {
-    let Err(refused) = checker.on("1.35").render(&example("canary"), &[]) else {
-        return Err("1.35 gets a policy that it does not know".into());
-    };
-    let sentence = "podPolicy.type admissionpolicy needs Kubernetes 1.36, and this is v1.35";
-    if !refused.to_string().contains(sentence) {
-        return Err(format!("it says {refused}").into());
-    }
+fn older_kubernetes(checker: &Checker) -> Result<()> {
+    fails(
+        checker.on("1.35").render(&example("canary"), &[]),
+        "podPolicy.type admissionpolicy needs Kubernetes 1.36, and this is v1.35",
+    )?;
     let objects = checker.on("1.30").objects(&example("kyverno"), &[])?;
-    crate::no_problems(&objects, false)
+    no_problems(&objects, false)
 }
 
 /// The clusters that serve, by stage.
@@ -270,215 +230,177 @@ const CLUSTERS: [(&str, &str); 4] = [
     ("production", "production-eu-west-1"),
 ];
 
-fn the_stages(checker: &Checker) -> Result<(), Failed> {
-    let directory = tools::root().join("deploy/argocd");
-    let objects = checker.checked(&fs::read_to_string(directory.join("applicationset.yaml"))?)?;
-    let spec = &objects[0].object["spec"];
-    let steps = spec["strategy"]["rollingSync"]["steps"].as_array();
+fn the_stages(checker: &Checker) -> Result<()> {
+    let objects = checker.read("deploy/argocd/applicationset.yaml")?;
+    let spec = &objects[0]["spec"];
+    let steps = list(spec, "/strategy/rollingSync/steps").iter();
     let stages: Vec<&str> = steps
-        .ok_or("there are no steps")?
-        .iter()
-        .filter_map(|step| step["matchExpressions"][0]["values"][0].as_str())
+        .map(|step| text(step, "/matchExpressions/0/values/0"))
         .collect();
     assert_eq!(stages, ["dev", "canary", "production"]);
-    let selected = &spec["generators"][0]["clusters"]["selector"]["matchExpressions"][0];
-    assert_eq!(selected["values"], serde_json::json!(stages));
+    let selected = "/generators/0/clusters/selector/matchExpressions/0/values";
+    assert_eq!(strings(spec, selected), stages);
     let source = &spec["template"]["spec"]["source"];
-    let chart = tools::root().join(source["path"].as_str().ok_or("there is no path")?);
-    let files = source["helm"]["valueFiles"].as_array();
-    let files = files.ok_or("there are no values")?;
-    let of_stage = CLUSTERS.map(|(stage, _)| stage);
-    assert!(stages.iter().all(|stage| of_stage.contains(stage)));
+    let chart = tools::root().join(text(source, "/path"));
+    let files = strings(source, "/helm/valueFiles");
+    ensure!(!files.is_empty(), "there are no values");
     for (stage, name) in CLUSTERS {
-        let values: Vec<PathBuf> = files
+        assert!(stages.contains(&stage));
+        let files = files
             .iter()
-            .filter_map(|file| file.as_str())
-            .map(|file| file.replace("{{ .values.stage }}", stage))
-            .map(|file| chart.join(file.replace("{{ .name }}", name)))
-            .collect();
-        let rendered = checker.render_chart(&chart, &values, &[])?;
-        if !rendered.contains("argocd.argoproj.io/sync-wave") {
-            return Err(format!("{name} is not delivered by Argo CD").into());
-        }
-        if stage == "production" && !rendered.contains("hello.example.eu-central-1") {
-            return Err(format!("{name} does not use the Postgres that writes").into());
-        }
+            .map(|file| file.replace("{{ .values.stage }}", stage));
+        let values = files.map(|file| chart.join(file.replace("{{ .name }}", name)));
+        let rendered = checker.render_chart(&chart, &values.collect::<Vec<_>>(), &[])?;
+        let delivered = rendered.contains("argocd.argoproj.io/sync-wave");
+        ensure!(delivered, "{name} is not delivered by Argo CD");
+        let writes = stage != "production" || rendered.contains("hello.example.eu-central-1");
+        ensure!(writes, "{name} does not use the Postgres that writes");
     }
     Ok(())
 }
 
-fn the_network(checker: &Checker) -> Result<(), Failed> {
+fn the_network(checker: &Checker) -> Result<()> {
     let objects = rendered(checker, &example("production"), &[])?;
-    let policy = objects
-        .get("NetworkPolicy hello-service")
-        .ok_or("there is no NetworkPolicy")?;
+    let policy = objects.get("NetworkPolicy hello-service");
+    let policy = policy.context("there is no NetworkPolicy")?;
     let namespace = |name: &str| {
-        let labels = serde_json::json!({"kubernetes.io/metadata.name": name});
-        serde_json::json!({"namespaceSelector": {"matchLabels": labels}})
+        let labels = json!({"kubernetes.io/metadata.name": name});
+        json!({"namespaceSelector": {"matchLabels": labels}})
     };
     let ours = |component: &str| {
-        serde_json::json!({"matchLabels": {
+        json!({"matchLabels": {
             "app.kubernetes.io/name": "hello",
             "app.kubernetes.io/component": component,
         }})
     };
     let mut dns = namespace("kube-system");
-    dns["podSelector"] = serde_json::json!({"matchLabels": {"k8s-app": "kube-dns"}});
-    let tcp = |port: u16| serde_json::json!({"protocol": "TCP", "port": port});
-    assert_eq!(
-        policy["spec"],
-        serde_json::json!({
-            "podSelector": ours("service"),
-            "policyTypes": ["Ingress", "Egress"],
-            "ingress": [{
-                "from": [
-                    namespace("kong"),
-                    namespace("monitoring"),
-                    {"podSelector": ours("smoke-test")},
-                ],
-                "ports": [{"protocol": "TCP", "port": "http-app"}],
-            }],
-            "egress": [
-                {"to": [dns], "ports": [{"protocol": "UDP", "port": 53}, tcp(53)]},
-                {"to": [{"ipBlock": {"cidr": "10.0.128.0/20"}}], "ports": [tcp(5432)]},
-            ],
-        })
-    );
+    dns["podSelector"] = json!({"matchLabels": {"k8s-app": "kube-dns"}});
+    let tcp = |port: u16| json!({"protocol": "TCP", "port": port});
+    let smoke_test = json!({"podSelector": ours("smoke-test")});
+    let expected = json!({
+        "podSelector": ours("service"),
+        "policyTypes": ["Ingress", "Egress"],
+        "ingress": [{
+            "from": [namespace("kong"), namespace("monitoring"), smoke_test],
+            "ports": [{"protocol": "TCP", "port": "http-app"}],
+        }],
+        "egress": [
+            {"to": [dns], "ports": [{"protocol": "UDP", "port": 53}, tcp(53)]},
+            {"to": [{"ipBlock": {"cidr": "10.0.128.0/20"}}], "ports": [tcp(5432)]},
+        ],
+    });
+    assert_eq!(policy["spec"], expected);
     // Each pod that the chart makes is somebody whom a policy is for.
-    for name in [
+    for title in [
         "Job hello-migrations",
         "CronJob hello-backup",
         "SpinApp hello-v1-5-0",
     ] {
-        let labels = at(&objects[name], "app.kubernetes.io/component");
-        for label in labels.iter().filter_map(|label| label.as_str()) {
-            if !objects.contains_key(&format!("NetworkPolicy hello-{label}")) {
-                return Err(format!("no NetworkPolicy is for {name}").into());
-            }
+        for label in strings_at(&objects[title], &["app.kubernetes.io/component"]) {
+            let has_one = objects.contains_key(&format!("NetworkPolicy hello-{label}"));
+            ensure!(has_one, "no NetworkPolicy is for {title}");
         }
     }
     Ok(())
 }
 
-fn the_waves(checker: &Checker) -> Result<(), Failed> {
-    let values = ["dev", "production"].map(|cluster| {
-        let argocd = tools::root().join("deploy/argocd");
-        vec![
-            argocd.join("release.yaml"),
-            argocd.join(format!("clusters/{cluster}.yaml")),
-        ]
-    });
-    for values in values {
+fn the_waves(checker: &Checker) -> Result<()> {
+    for cluster in ["dev", "production"] {
+        let cluster = format!("deploy/argocd/clusters/{cluster}.yaml");
+        let values = ["deploy/argocd/release.yaml", &cluster].map(PathBuf::from);
         let objects = rendered(checker, &values, &[])?;
         let smoke_test = objects
             .keys()
-            .find(|name| name.starts_with("Job hello-v0-0-0-smoke-"))
-            .ok_or("there is no smoke test")?;
-        let wave = |name: &str| -> Result<i32, Failed> {
-            let annotations = &objects.get(name).ok_or(format!("{name} is gone"))?["metadata"];
-            let wave = &annotations["annotations"]["argocd.argoproj.io/sync-wave"];
-            let wave = wave.as_str().ok_or(format!("{name} has no wave"))?;
-            Ok(wave.parse()?)
-        };
+            .find(|title| title.starts_with("Job hello-v0-0-0-smoke-"));
         let mut order = vec![
             "ExternalSecret hello-database",
             "Job hello-migrations",
             "SpinApp hello-v0-0-0",
-            smoke_test.as_str(),
+            smoke_test.context("there is no smoke test")?,
             "HTTPRoute hello",
         ];
         if objects.contains_key("Cluster hello-db") {
             order.insert(1, "Cluster hello-db");
         }
+        let wave = |title: &str| -> Result<i32> {
+            let object = objects
+                .get(title)
+                .with_context(|| format!("{title} is gone"))?;
+            let wave = &object["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"];
+            Ok(wave
+                .as_str()
+                .with_context(|| format!("{title} has no wave"))?
+                .parse()?)
+        };
         for pair in order.windows(2) {
-            if wave(pair[0])? >= wave(pair[1])? {
-                return Err(format!("{} does not come before {}", pair[0], pair[1]).into());
-            }
+            let (before, after) = (pair[0], pair[1]);
+            ensure!(
+                wave(before)? < wave(after)?,
+                "{before} does not come before {after}"
+            );
         }
-        for (name, object) in &objects {
-            wave(name)?;
-            if object.to_string().contains("helm.sh/") && name != "Cluster hello-db" {
-                return Err(format!("{name} is a hook of Helm's as well").into());
-            }
+        for (title, object) in &objects {
+            wave(title)?;
+            let hook = object.to_string().contains("helm.sh/") && title != "Cluster hello-db";
+            ensure!(!hook, "{title} is a hook of Helm's as well");
         }
     }
     Ok(())
 }
 
-fn the_project(checker: &Checker) -> Result<(), Failed> {
-    let project = fs::read_to_string(tools::root().join("deploy/argocd/project.yaml"))?;
-    let project = &checker.checked(&project)?[0].object;
-    let allowed: BTreeSet<(String, String)> =
-        ["clusterResourceWhitelist", "namespaceResourceWhitelist"]
-            .iter()
-            .flat_map(|list| project["spec"][list].as_array().into_iter().flatten())
-            .map(|entry| {
-                let text = |field: &str| entry[field].as_str().unwrap_or("?").to_owned();
-                (text("group"), text("kind"))
-            })
-            .collect();
-    let mut rendered = BTreeSet::from([(String::new(), "Namespace".to_owned())]);
+fn the_project(checker: &Checker) -> Result<()> {
+    let project = checker.read("deploy/argocd/project.yaml")?;
+    let allowed: BTreeSet<String> = ["cluster", "namespace"]
+        .iter()
+        .flat_map(|what| list(&project[0], &format!("/spec/{what}ResourceWhitelist")))
+        .map(|entry| format!("{}/{}", text(entry, "/group"), text(entry, "/kind")))
+        .collect();
+    let mut rendered = BTreeSet::from(["/Namespace".to_owned()]);
     for values in all_values() {
         for object in checker.objects(&values, &[])? {
-            let version = object.object["apiVersion"].as_str().unwrap_or("?");
+            let version = text(&object, "/apiVersion");
             let group = version.rsplit_once('/').map_or("", |(group, _)| group);
-            let kind = object.object["kind"].as_str().unwrap_or("?");
-            rendered.insert((group.to_owned(), kind.to_owned()));
+            rendered.insert(format!("{group}/{}", text(&object, "/kind")));
         }
     }
-    if allowed != rendered {
-        let differences: Vec<_> = allowed.symmetric_difference(&rendered).collect();
-        return Err(format!("allowed or rendered, but not both: {differences:?}").into());
-    }
+    let differences: Vec<_> = allowed.symmetric_difference(&rendered).collect();
+    ensure!(
+        differences.is_empty(),
+        "allowed or rendered, but not both: {differences:?}"
+    );
     Ok(())
 }
 
-fn the_package(checker: &Checker) -> Result<(), Failed> {
+fn the_package(checker: &Checker) -> Result<()> {
     let directory = TempDir::new()?;
     let package = checker.package(directory.path())?;
     let from_package = checker.render_chart(&package, &example("production"), &[])?;
-    let from_directory = checker.render(&example("production"), &[])?;
-    if from_package != from_directory {
-        return Err("it renders something else".into());
-    }
-    if !from_package.contains("CREATE TABLE IF NOT EXISTS users") {
-        return Err("the migrations are not in it".into());
-    }
+    let from_directory = checker.render_chart(CHART, &example("production"), &[])?;
+    ensure!(from_package == from_directory, "it renders something else");
+    let migrates = from_package.contains("CREATE TABLE IF NOT EXISTS users");
+    ensure!(migrates, "the migrations are not in it");
     Ok(())
 }
 
-fn the_route_on_wasmcloud(checker: &Checker) -> Result<(), Failed> {
-    let directory = tools::root().join("deploy/wasmcloud");
-    let mut versions = BTreeMap::new();
-    let mut route = Value::Null;
-    for file in crate::yaml_files(&directory) {
-        if file.to_string_lossy().ends_with(".values.yaml") {
-            continue;
-        }
-        for object in checker.checked(&fs::read_to_string(&file)?)? {
-            let object = object.object;
-            let name = object["metadata"]["name"].as_str().unwrap_or("").to_owned();
-            match object["kind"].as_str() {
-                Some("WorkloadDeployment") => {
-                    let host = at(&object["spec"]["template"], "host");
-                    versions.insert(name, host.first().map(|host| (*host).clone()));
-                }
-                Some("HTTPRoute") => route = object,
-                _ => {}
-            }
-        }
+fn the_route_on_wasmcloud(checker: &Checker) -> Result<()> {
+    let mut objects = Vec::new();
+    for file in crate::manifests() {
+        objects.extend(checker.read(&file)?);
     }
-    let rule = &route["spec"]["rules"][0];
-    let backend = rule["backendRefs"][0]["name"].as_str().unwrap_or("");
+    let versions: Vec<&Value> = of_kind(&objects, "WorkloadDeployment").collect();
+    ensure!(
+        versions.len() > 1,
+        "there are not two versions to switch between"
+    );
+    let rule = &only(&objects, "HTTPRoute")?["spec"]["rules"][0];
+    let backend = text(rule, "/backendRefs/0/name");
+    let version = versions.iter().find(|version| name(version) == backend);
+    let version = version.with_context(|| format!("there is no {backend}"))?;
     let host = &rule["filters"][0]["urlRewrite"]["hostname"];
-    let known = versions
-        .get(backend)
-        .ok_or(format!("there is no {backend}"))?;
-    if known.as_ref() != Some(host) {
-        return Err(format!("{backend} is known as {known:?}, not {host}").into());
-    }
-    if versions.len() < 2 {
-        return Err("there are not two versions to switch between".into());
-    }
+    let known = at(&version["spec"]["template"], "host");
+    ensure!(
+        known.first() == Some(&host),
+        "{backend} is known as {known:?}, not {host}"
+    );
     Ok(())
 }

@@ -2,22 +2,28 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
-    sync::{Mutex, OnceLock, PoisonError},
 };
 
-use anyhow::{Context, Result, anyhow, ensure};
-use libtest_mimic::{Failed, Trial};
+use anyhow::{Context, Result, ensure};
+use deploy_tests::{
+    checker::{Checker, Object, no_problems, values_file},
+    mutation::{Mutations, fails, rewritten},
+    objects::{list, name, text, title},
+    once::Once,
+    stem, yaml_files,
+};
+use libtest_mimic::Trial;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use deploy_tests::{
-    checker::{Checker, Object, name_of, no_problems},
-    mutation::{Mutations, fails, replaced},
-};
+/// Our own repository.
+pub const OURS: &str = "https://github.com/example/hello.git";
 
 /// Where Argo CD has an account's number from; none is in Git.
-const ACCOUNT: &str = "cluster.account=000000000000";
+pub const ACCOUNT: &str = "cluster.account=000000000000";
+
+const DIRECTORY: &str = "deploy/platform/addons";
 
 /// Each choice that is no cluster's own: it renders as well.
 const ALTERNATIVES: [&str; 4] = [
@@ -28,6 +34,7 @@ const ALTERNATIVES: [&str; 4] = [
 ];
 
 /// What one cluster gets.
+#[derive(Clone, Deserialize, Serialize)]
 pub struct Rendered {
     /// As its file is named: `production-eu-central-1`.
     pub cluster: String,
@@ -37,46 +44,58 @@ pub struct Rendered {
     pub objects: BTreeMap<String, Vec<Object>>,
 }
 
+impl Rendered {
+    /// What the objects/ of all add-ons make.
+    pub fn made(&self) -> impl Iterator<Item = &Object> {
+        self.objects.values().flatten()
+    }
+
+    pub fn application(&self, addon: &str) -> Result<&Value> {
+        let mut all = self.applications.iter();
+        let found = all.find(|application| addon_of(application).is_ok_and(|of| of == addon));
+        let found = found.with_context(|| format!("{} has no {addon}", self.cluster))?;
+        Ok(&found.object)
+    }
+
+    /// What Argo CD gives the chart of an add-on.
+    pub fn values(&self, addon: &str) -> Result<&Value> {
+        let values = self
+            .application(addon)?
+            .pointer("/spec/sources/0/helm/valuesObject");
+        values.with_context(|| format!("{addon} has no values"))
+    }
+
+    /// The sources of all Applications.
+    pub fn sources(&self) -> impl Iterator<Item = (&Value, &Value)> {
+        self.applications.iter().flat_map(|application| {
+            let sources = list(application, "/spec/sources").iter();
+            sources.map(|source| (&application.object, source))
+        })
+    }
+}
+
 pub fn trials(checker: &Checker, mutations: &Mutations) -> Vec<Trial> {
     let mut trials = Vec::new();
-    for cluster in clusters() {
+    for file in clusters() {
         for settings in choices() {
-            for custom in [false, true] {
-                let (checker, cluster) = (checker.clone(), cluster.clone());
-                let (settings, schemas) = (settings.clone(), checker.schemas.is_some());
-                let name = format!(
-                    "add-ons, {}{}: {}",
-                    shown(&cluster),
-                    with(&settings),
-                    if custom {
-                        "valid custom resources"
-                    } else {
-                        "valid objects"
-                    }
-                );
-                let trial = Trial::test(name, move || {
-                    valid(rendered(&checker, &cluster, &settings)?, custom)
-                });
-                trials.push(trial.with_ignored_flag(custom && !schemas));
+            for (custom, kind) in [(false, "objects"), (true, "custom resources")] {
+                let title = format!("add-ons, {}{}: valid {kind}", stem(&file), with(&settings));
+                let (file, settings) = (file.clone(), settings.clone());
+                trials.push(checker.trial_of(custom, title, move |checker| {
+                    let rendered = rendered(checker, &file, &settings)?;
+                    no_problems(rendered.applications.iter().chain(rendered.made()), custom)
+                }));
             }
         }
+        let title = format!("add-ons, {}: each is pinned", stem(&file));
+        trials.push(checker.trial(title, move |checker| pinned(rendered(checker, &file, &[])?)));
     }
-    for cluster in clusters() {
-        let also = checker.clone();
-        trials.push(Trial::test(
-            format!("add-ons, {}: each is pinned", shown(&cluster)),
-            move || {
-                let yaml = also.render_chart(&directory(), &[cluster], &[ACCOUNT])?;
-                Ok(pinned(&also.checked(&yaml)?)?)
-            },
-        ));
-    }
-    for [what, from, to] in mutations.rows("addons") {
-        let also = checker.clone();
-        trials.push(Trial::test(
-            format!("add-ons: the checks notice {what}"),
-            move || fails(pinned(&mutated(&also, &from, &to)?), "which can move"),
-        ));
+    for [what, from, to] in mutations.rows("add-ons, pinned") {
+        let title = format!("add-ons: {what} fails");
+        trials.push(checker.trial(title, move |checker| {
+            let broken = rewritten(cluster(checker, "dev")?, &from, &to)?;
+            fails(pinned(&broken), "which can move")
+        }));
     }
     trials
 }
@@ -89,74 +108,42 @@ pub fn choices() -> Vec<Vec<&'static str>> {
 
 /// The add-ons with a chart of somebody else's.
 pub fn with_charts() -> Vec<String> {
-    let mut addons = Vec::new();
-    for entry in fs::read_dir(directory()).expect("a directory of the project") {
-        let path = entry.expect("it can be listed").path();
-        if path.join("values.yaml").is_file() {
-            addons.push(
-                path.file_name()
-                    .unwrap_or_default()
-                    .to_string_lossy()
-                    .into_owned(),
-            );
-        }
-    }
+    let entries = tools::root()
+        .join(DIRECTORY)
+        .read_dir()
+        .expect("a directory of the project");
+    let paths = entries.map(|entry| entry.expect("it can be listed").path());
+    let addons = paths.filter(|path| path.join("values.yaml").is_file());
+    let mut addons: Vec<String> = addons.map(|path| stem(&path)).collect();
     addons.sort();
     addons
 }
 
 /// What others publish, by a version or a commit that nobody can move: ours is the branch that Argo
 /// CD follows.
-fn pinned(applications: &[Object]) -> Result<()> {
-    for application in applications {
-        let sources = application.object["spec"]["sources"].as_array();
-        for source in sources.context("it has sources")? {
-            let revision = source["targetRevision"].as_str().unwrap_or("");
-            let number = |part: &str| !part.is_empty() && part.bytes().all(|c| c.is_ascii_digit());
-            let parts: Vec<_> = revision.trim_start_matches('v').split('.').collect();
-            let version = parts.len() == 3 && parts.iter().all(|part| number(part));
-            let commit = revision.len() == 40 && revision.bytes().all(|c| c.is_ascii_hexdigit());
-            let fixed = match (source["chart"].is_string(), source["helm"].is_object()) {
-                (true, _) => version,
-                (false, true) => source["repoURL"] == "https://github.com/example/hello.git",
-                (false, false) => commit,
-            };
-            ensure!(
-                fixed,
-                "{} takes {} at {revision:?}, which can move",
-                name_of(&application.object),
-                source["repoURL"]
-            );
-        }
+fn pinned(rendered: &Rendered) -> Result<()> {
+    for (application, source) in rendered.sources() {
+        let revision = text(source, "/targetRevision");
+        let number = |part: &str| !part.is_empty() && part.bytes().all(|c| c.is_ascii_digit());
+        let parts: Vec<_> = revision.trim_start_matches('v').split('.').collect();
+        let version = parts.len() == 3 && parts.iter().all(|part| number(part));
+        let commit = revision.len() == 40 && revision.bytes().all(|c| c.is_ascii_hexdigit());
+        let fixed = match (source["chart"].is_string(), source["helm"].is_object()) {
+            (true, _) => version,
+            (false, true) => source["repoURL"] == OURS,
+            (false, false) => commit,
+        };
+        let (of, from) = (title(application), &source["repoURL"]);
+        ensure!(fixed, "{of} takes {from} at {revision:?}, which can move");
     }
     Ok(())
 }
 
-fn mutated(checker: &Checker, from: &str, to: &str) -> Result<Vec<Object>> {
-    let cluster = directory().join("clusters/dev.yaml");
-    let yaml = checker.render_chart(&directory(), &[cluster], &[ACCOUNT])?;
-    checker.checked(&replaced(&yaml, from, to)?)
-}
-
 /// The clusters' files.
 pub fn clusters() -> Vec<PathBuf> {
-    let directory = directory().join("clusters");
-    let mut files: Vec<_> = fs::read_dir(directory)
-        .expect("a directory of the project")
-        .map(|entry| entry.expect("it can be listed").path())
-        .collect();
-    files.sort();
+    let files = yaml_files("deploy/platform/addons/clusters");
     assert!(files.len() > 4, "the clusters are gone");
     files
-}
-
-fn directory() -> PathBuf {
-    tools::root().join("deploy/platform/addons")
-}
-
-pub fn shown(cluster: &Path) -> String {
-    let name = cluster.file_stem().unwrap_or_default();
-    name.to_string_lossy().into_owned()
 }
 
 /// ` with logs=elasticsearch`, where that is not the cluster's own choice.
@@ -166,77 +153,54 @@ pub fn with(settings: &[&str]) -> String {
 
 /// The add-on that an Application is of.
 pub fn addon_of(application: &Value) -> Result<&str> {
-    application["metadata"]["labels"]["app.kubernetes.io/component"]
+    let addon = &application["metadata"]["labels"]["app.kubernetes.io/component"];
+    addon
         .as_str()
         .context("an Application is labelled with its add-on")
 }
 
-/// [`render`], once for all tests.
-pub fn rendered(checker: &Checker, cluster: &Path, settings: &[&str]) -> Result<&'static Rendered> {
-    type Once = &'static OnceLock<Result<Rendered, String>>;
-    static ALL: Mutex<BTreeMap<String, Once>> = Mutex::new(BTreeMap::new());
-    let key = format!("{}{}", shown(cluster), with(settings));
-    let once: Once = {
-        let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
-        all.entry(key).or_insert_with(|| Box::leak(Box::default()))
-    };
-    let rendered = once
-        .get_or_init(|| render(checker, cluster, settings).map_err(|error| format!("{error:#}")));
-    rendered.as_ref().map_err(|error| anyhow!(error.clone()))
+/// What a cluster gets by its own choices.
+pub fn cluster(checker: &Checker, name: &str) -> Result<&'static Rendered> {
+    let file = tools::root().join(format!("{DIRECTORY}/clusters/{name}.yaml"));
+    rendered(checker, &file, &[])
 }
 
-/// What a cluster gets, each object with its problem if it has one.
-pub fn render(checker: &Checker, cluster: &Path, settings: &[&str]) -> Result<Rendered> {
-    let mut all = vec![ACCOUNT];
-    all.extend(settings);
-    let yaml = checker.render_chart(&directory(), &[cluster.to_owned()], &all)?;
-    let applications = checker.checked(&yaml)?;
+/// What a cluster gets, each object with its problem if it has one. It is rendered once.
+pub fn rendered(checker: &Checker, cluster: &Path, settings: &[&str]) -> Result<&'static Rendered> {
+    static ALL: Once<Rendered> = Once::new();
+    let key = format!("{}{}", stem(cluster), with(settings));
+    ALL.get(&key, || render(checker, cluster, settings))
+}
+
+fn render(checker: &Checker, cluster: &Path, settings: &[&str]) -> Result<Rendered> {
+    let settings = [&[ACCOUNT], settings].concat();
+    let applications = checker.render_chart(DIRECTORY, &[cluster.to_owned()], &settings)?;
+    let mut rendered = Rendered {
+        cluster: stem(cluster),
+        applications: checker.checked(&applications)?,
+        objects: BTreeMap::new(),
+    };
+    let applications = &rendered.applications;
     ensure!(!applications.is_empty(), "no Application was rendered");
+    for application in applications {
+        let sources = list(application, "/spec/sources");
+        ensure!(!sources.is_empty(), "{} has no sources", title(application));
+    }
     let (mut addons, mut texts) = (Vec::new(), Vec::new());
-    for application in &applications {
-        let sources = application.object["spec"]["sources"].as_array();
-        for source in sources.context("it has sources")? {
-            let (Some(path), true) = (source["path"].as_str(), source["helm"].is_object()) else {
-                continue;
-            };
-            let values = tempfile::Builder::new().suffix(".json").tempfile()?;
-            fs::write(values.path(), source["helm"]["valuesObject"].to_string())?;
-            let chart = tools::root().join(path);
-            let yaml = checker
-                .render_chart(&chart, &[values.path().to_owned()], &[])
-                .with_context(|| name_of(&application.object))?;
-            addons.push(addon_of(&application.object)?.to_owned());
-            texts.push(yaml);
+    for (application, source) in rendered.sources() {
+        if let (Some(path), true) = (source["path"].as_str(), source["helm"].is_object()) {
+            let values = values_file(&source["helm"]["valuesObject"])?;
+            let yaml = checker.render_chart(path, &[values.to_owned()], &[]);
+            texts.push(yaml.with_context(|| name(application).to_owned())?);
+            addons.push(addon_of(application)?.to_owned());
         }
     }
-    let objects: BTreeMap<_, _> = addons
+    rendered.objects = addons
         .into_iter()
         .zip(checker.checked_all(&texts)?)
         .collect();
-    for (addon, made) in &objects {
+    for (addon, made) in &rendered.objects {
         ensure!(!made.is_empty(), "the objects of {addon} are none");
     }
-    Ok(Rendered {
-        cluster: shown(cluster),
-        applications,
-        objects,
-    })
-}
-
-fn valid(rendered: &Rendered, custom: bool) -> Result<(), Failed> {
-    let all = rendered
-        .applications
-        .iter()
-        .chain(rendered.objects.values().flatten());
-    no_problems(all, custom)
-}
-
-/// The objects of a kind, of all add-ons.
-pub fn of_kind<'a>(rendered: &'a Rendered, kind: &'a str) -> impl Iterator<Item = &'a Value> {
-    rendered
-        .objects
-        .values()
-        .flatten()
-        .map(|object| &object.object)
-        .filter(move |object| object["kind"] == kind)
+    Ok(rendered)
 }

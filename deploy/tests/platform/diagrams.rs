@@ -35,7 +35,7 @@ pub fn trials(mutations: &Mutations) -> Vec<Trial> {
         trials.push(Trial::test(format!("diagrams: {name} fails"), move || {
             let tree = TempDir::new()?;
             let diagram = json!({"name": "test", "file": "test.md", "line": 1, "text": text});
-            fails(drawn(&[diagram], tree.path()), &says)
+            Ok(fails(drawn(&[diagram], tree.path()), &says)?)
         }));
     }
     trials

@@ -1,17 +1,22 @@
 //! What is named and there has to fit as well: a listener takes the route, a project the
 //! Application, Prometheus the monitor, and some node the label.
 
-use std::collections::BTreeSet;
-
-use anyhow::{Context, Result};
-use libtest_mimic::{Failed, Trial};
+use anyhow::ensure;
+use deploy_tests::{
+    checker::{Checker, none},
+    mutation::{Mutations, fails},
+    objects::{fields, list, strings, text},
+};
+use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
-use crate::world::{self, NODE_LABEL, World, selects, thing};
-use deploy_tests::{checker::Checker, mutation::Mutations};
+use crate::{
+    addons::OURS,
+    world::{self, Placed, World, selects, thing},
+};
 
-/// What of a world does not fit, and of how much.
-type Fit = fn(&World) -> (usize, BTreeSet<String>);
+/// Of how much something is, and what of a world does not fit.
+type Fit = fn(&World) -> (usize, Vec<String>);
 
 const FITS: [(&str, Fit); 4] = [
     ("a listener takes each route", routes),
@@ -23,86 +28,25 @@ const FITS: [(&str, Fit); 4] = [
 pub fn trials(checker: &Checker, mutations: &Mutations) -> Vec<Trial> {
     let mut trials = Vec::new();
     for (name, fit) in FITS {
-        let checker = checker.clone();
-        trials.push(Trial::test(format!("fits: {name}"), move || {
-            let worlds = world::all(&checker)?;
-            let mut problems = BTreeSet::new();
-            let mut count = 0;
-            for world in worlds {
+        trials.push(checker.trial(format!("fits: {name}"), move |checker| {
+            let (mut count, mut problems) = (0, Vec::new());
+            for world in world::all(checker)? {
                 let (of_world, found) = fit(world);
                 count += of_world;
                 problems.extend(found.iter().map(|found| format!("{}: {found}", world.name)));
             }
-            if count == 0 {
-                return Err("there is nothing of that kind".into());
-            }
-            if problems.is_empty() {
-                return Ok(());
-            }
-            Err(problems.into_iter().collect::<Vec<_>>().join("\n").into())
+            ensure!(count > 0, "there is nothing of that kind");
+            none(problems)
         }));
-    }
-    for [fit, kind, at, value, says] in mutations.rows("fits") {
-        let fit = FITS[fit.parse::<usize>().expect("a number")].1;
-        let checker = checker.clone();
-        trials.push(Trial::test(
-            format!("fits: {kind} {at} {value} is found"),
-            move || finds(world::all(&checker)?, fit, &kind, &at, &value, &says),
-        ));
-    }
-    trials
-}
-
-/// Changes the first object of the kind whose change is a problem of this fit's.
-fn finds(
-    worlds: &[World],
-    fit: Fit,
-    kind: &str,
-    at: &str,
-    value: &str,
-    says: &str,
-) -> Result<(), Failed> {
-    let value: Value = serde_json::from_str(value)?;
-    let (parent, key) = at.rsplit_once('/').context("it is a pointer")?;
-    let mut said = BTreeSet::new();
-    for world in worlds {
-        let (_, before) = fit(world);
-        for index in 0..world.objects.len() {
-            let mut world = world.clone();
-            let placed = &mut world.objects[index];
-            if !placed.is(kind) {
-                continue;
-            }
-            match placed.object.pointer_mut(parent) {
-                Some(Value::Object(fields)) => {
-                    fields.insert(key.replace("~1", "/"), value.clone());
-                }
-                Some(Value::Array(items)) if !items.is_empty() => items[0] = value.clone(),
-                _ => continue,
-            }
-            let (_, after) = fit(&world);
-            said = &after - &before;
-            if said.iter().any(|problem| problem.contains(says)) {
-                return Ok(());
-            }
+        for [world, object, pointer, value, says] in mutations.rows(&format!("fits, {name}")) {
+            let title = format!("fits: {value} at {pointer} of {object} fails");
+            trials.push(checker.trial(title, move |checker| {
+                let world = world::named(checker, &world)?.with(&object, &pointer, &value)?;
+                fails(none(fit(&world).1), &says)
+            }));
         }
     }
-    Err(format!("it says {said:?}").into())
-}
-
-fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
-    value
-        .pointer(pointer)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-}
-
-fn list<'a>(value: &'a Value, pointer: &str) -> impl Iterator<Item = &'a Value> {
-    value
-        .pointer(pointer)
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
+    trials
 }
 
 /// `*` is anything, `*.example.com` and `production-*` what they look like.
@@ -115,53 +59,57 @@ fn like(pattern: &str, name: &str) -> bool {
     }
 }
 
-fn routes(world: &World) -> (usize, BTreeSet<String>) {
-    let mut problems = BTreeSet::new();
-    let mut count = 0;
+fn routes(world: &World) -> (usize, Vec<String>) {
+    let (mut count, mut problems) = (0, Vec::new());
     for route in world.of_kind("HTTPRoute") {
         for parent in list(&route.object, "/spec/parentRefs") {
             let namespace = parent["namespace"].as_str().unwrap_or(&route.namespace);
-            let named = |gateway: &&world::Placed| {
-                gateway.namespace == namespace && gateway.name() == parent["name"].as_str()
+            let mut gateways = world.of_kind("Gateway");
+            let named = |gateway: &&Placed| {
+                gateway.namespace == namespace && parent["name"] == gateway.name()
             };
             // That it is there, references.rs sees.
-            let Some(gateway) = world.of_kind("Gateway").find(named) else {
-                continue;
-            };
-            count += 1;
-            let section = parent["sectionName"].as_str();
-            let of_section =
-                |listener: &&Value| section.is_none_or(|name| listener["name"] == name);
-            let listeners = list(&gateway.object, "/spec/listeners").filter(of_section);
-            let listeners: Vec<&Value> = listeners.collect();
-            let (route_name, gateway_name) = (route.shown(), gateway.shown());
-            if listeners.is_empty() {
-                let section = section.unwrap_or_default();
-                problems.insert(format!(
-                    "{route_name}: {gateway_name} has no listener {section}"
-                ));
-            }
-            for listener in listeners {
-                let name = format!("{gateway_name}, {}", listener["name"]);
-                if !admits(listener, &gateway.namespace, &route.namespace) {
-                    problems.insert(format!(
-                        "{name} takes no route of namespace {}",
-                        route.namespace
-                    ));
-                }
-                let own = listener["hostname"].as_str().unwrap_or("*");
-                for host in list(&route.object, "/spec/hostnames").filter_map(Value::as_str) {
-                    if !like(own, host) {
-                        problems.insert(format!("{name} takes no route for {host}"));
-                    }
-                    if !listener["tls"].is_null() && !certified(world, gateway, listener, host) {
-                        problems.insert(format!("{name} has no certificate for {host}"));
-                    }
-                }
+            if let Some(gateway) = gateways.find(named) {
+                count += 1;
+                problems.extend(taken(world, route, gateway, parent["sectionName"].as_str()));
             }
         }
     }
     (count, problems)
+}
+
+/// Whether the listeners of a Gateway, or the one of this name, take a route.
+fn taken(world: &World, route: &Placed, gateway: &Placed, section: Option<&str>) -> Vec<String> {
+    let mut problems = Vec::new();
+    let listeners = list(&gateway.object, "/spec/listeners").iter();
+    let of_section = |one: &&Value| section.is_none_or(|name| one["name"] == name);
+    let listeners: Vec<&Value> = listeners.filter(of_section).collect();
+    if listeners.is_empty() {
+        let (route, section) = (route.shown(), section.unwrap_or_default());
+        problems.push(format!(
+            "{route}: {} has no listener {section}",
+            gateway.shown()
+        ));
+    }
+    for listener in listeners {
+        let name = format!("{}, {}", gateway.shown(), listener["name"]);
+        if !admits(listener, &gateway.namespace, &route.namespace) {
+            problems.push(format!(
+                "{name} takes no route of namespace {}",
+                route.namespace
+            ));
+        }
+        let own = listener["hostname"].as_str().unwrap_or("*");
+        for host in strings(&route.object, "/spec/hostnames") {
+            if !like(own, host) {
+                problems.push(format!("{name} takes no route for {host}"));
+            }
+            if !listener["tls"].is_null() && !certified(world, gateway, listener, host) {
+                problems.push(format!("{name} has no certificate for {host}"));
+            }
+        }
+    }
+    problems
 }
 
 fn admits(listener: &Value, gateway: &str, route: &str) -> bool {
@@ -174,103 +122,79 @@ fn admits(listener: &Value, gateway: &str, route: &str) -> bool {
     }
 }
 
-fn certified(world: &World, gateway: &world::Placed, listener: &Value, host: &str) -> bool {
-    list(listener, "/tls/certificateRefs").any(|secret| {
-        world.of_kind("Certificate").any(|certificate| {
-            certificate.namespace == gateway.namespace
-                && certificate.object["spec"]["secretName"] == secret["name"]
-                && list(&certificate.object, "/spec/dnsNames")
-                    .filter_map(Value::as_str)
-                    .any(|name| like(name, host))
-        })
+fn certified(world: &World, gateway: &Placed, listener: &Value, host: &str) -> bool {
+    let secrets = list(listener, "/tls/certificateRefs");
+    world.of_kind("Certificate").any(|certificate| {
+        let made = &certificate.object["spec"]["secretName"];
+        let mut names = strings(&certificate.object, "/spec/dnsNames").into_iter();
+        certificate.namespace == gateway.namespace
+            && secrets.iter().any(|secret| secret["name"] == *made)
+            && names.any(|name| like(name, host))
     })
 }
 
-fn projects(world: &World) -> (usize, BTreeSet<String>) {
-    let mut problems = BTreeSet::new();
-    let mut count = 0;
+fn projects(world: &World) -> (usize, Vec<String>) {
+    let (mut count, mut problems) = (0, Vec::new());
     for placed in world.of_kind("Application") {
-        let spec = &placed.object["spec"];
-        let project = world
-            .of_kind("AppProject")
-            .find(|of| of.name() == spec["project"].as_str());
-        let Some(project) = project.map(|project| &project.object) else {
+        let (spec, shown) = (&placed.object["spec"], placed.shown());
+        let mut projects = world.of_kind("AppProject");
+        let Some(project) = projects.find(|one| spec["project"] == one.name()) else {
             continue;
         };
         count += 1;
-        let (cluster, namespace) = (
-            text(spec, "/destination/name"),
-            text(spec, "/destination/namespace"),
-        );
-        let goes = list(project, "/spec/destinations").any(|allowed| {
-            like(text(allowed, "/name"), cluster) && like(text(allowed, "/namespace"), namespace)
-        });
-        if !goes {
-            problems.insert(format!(
-                "{} is not to bring anything to {cluster}/{namespace}",
-                placed.shown()
+        let to = |of: &Value| {
+            (
+                text(of, "/name").to_owned(),
+                text(of, "/namespace").to_owned(),
+            )
+        };
+        let (cluster, namespace) = to(&spec["destination"]);
+        let mut destinations = list(&project.object, "/spec/destinations").iter().map(to);
+        if !destinations.any(|(name, of)| like(&name, &cluster) && like(&of, &namespace)) {
+            problems.push(format!(
+                "{shown} is not to bring anything to {cluster}/{namespace}"
             ));
         }
-        for source in list(spec, "/sources")
-            .chain([&spec["source"]])
-            .filter(|source| source.is_object())
-        {
-            let repository = text(source, "/repoURL");
-            if !list(project, "/spec/sourceRepos")
-                .filter_map(Value::as_str)
-                .any(|allowed| like(allowed, repository))
-            {
-                problems.insert(format!(
-                    "{} is not to bring anything from {repository}",
-                    placed.shown()
+        let sources = list(spec, "/sources").iter().chain(spec.get("source"));
+        for source in sources {
+            let (repository, revision) =
+                (text(source, "/repoURL"), text(source, "/targetRevision"));
+            let mut allowed = strings(&project.object, "/spec/sourceRepos").into_iter();
+            if !allowed.any(|allowed| like(allowed, repository)) {
+                problems.push(format!(
+                    "{shown} is not to bring anything from {repository}"
                 ));
             }
-            if repository == world::OURS && source["targetRevision"] != "main" {
-                let revision = text(source, "/targetRevision");
-                problems.insert(format!(
-                    "{} follows {revision}, and not main",
-                    placed.shown()
-                ));
+            if repository == OURS && revision != "main" {
+                problems.push(format!("{shown} follows {revision}, and not main"));
             }
         }
     }
     (count, problems)
 }
 
-fn monitors(world: &World) -> (usize, BTreeSet<String>) {
+fn monitors(world: &World) -> (usize, Vec<String>) {
     let stack = "kube-prometheus-stack";
     // Without it, nobody looks for them.
     if !world.given.contains(&thing("add-on", "", stack)) {
-        return (0, BTreeSet::new());
+        return (0, Vec::new());
     }
     let kinds = ["PodMonitor", "Probe", "PrometheusRule", "ServiceMonitor"];
-    let monitors = kinds.iter().flat_map(|kind| world.of_kind(kind));
-    let monitors: Vec<_> = monitors.collect();
-    let lost = monitors
-        .iter()
-        .filter(|monitor| monitor.object["metadata"]["labels"]["release"] != stack);
-    let says = |monitor: &&world::Placed| {
-        format!(
-            "{}: Prometheus looks for the label release: {stack}",
-            monitor.shown()
-        )
-    };
+    let monitors: Vec<&Placed> = kinds.iter().flat_map(|kind| world.of_kind(kind)).collect();
+    let lost = |one: &&&Placed| one.object["metadata"]["labels"]["release"] != stack;
+    let lost = monitors.iter().filter(lost).map(|monitor| monitor.shown());
+    let says = |shown| format!("{shown}: Prometheus looks for the label release: {stack}");
     (monitors.len(), lost.map(says).collect())
 }
 
-fn shims(world: &World) -> (usize, BTreeSet<String>) {
-    let mut problems = BTreeSet::new();
-    let mut count = 0;
+fn shims(world: &World) -> (usize, Vec<String>) {
+    let (mut count, mut problems) = (0, Vec::new());
     for shim in world.of_kind("Shim") {
-        for (key, value) in shim.object["spec"]["nodeSelector"]
-            .as_object()
-            .into_iter()
-            .flatten()
-        {
+        for (key, value) in fields(&shim.object, "/spec/nodeSelector") {
             count += 1;
             let label = format!("{key}={}", value.as_str().unwrap_or_default());
-            if !world.given.contains(&thing(NODE_LABEL, "", &label)) {
-                problems.insert(format!("{}: no node has the label {label}", shim.shown()));
+            if !world.given.contains(&thing("node label", "", &label)) {
+                problems.push(format!("{}: no node has the label {label}", shim.shown()));
             }
         }
     }

@@ -305,7 +305,7 @@ fn found(check: Check, file: &str, text: &str, says: &str) -> Result<(), Failed>
     let path = tree.path().join(file);
     fs::create_dir_all(path.parent().context("it is in a directory")?)?;
     fs::write(path, text)?;
-    fails(check(tree.path(), &[file.to_owned()]), says)
+    Ok(fails(check(tree.path(), &[file.to_owned()]), says)?)
 }
 
 /// Each line of the text files whose name is wanted, and where it is.

@@ -4,90 +4,64 @@ use std::fs;
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use cel::{Context, Program, Value as Answer};
+use deploy_tests::{
+    checker::{Checker, Object},
+    mutation::{Mutations, fails, rewritten},
+    objects::{list, only, strings, text, title},
+};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
-
-use deploy_tests::{
-    checker::{Checker, name_of},
-    mutation::{Mutations, fails, replaced},
-};
 
 const DIGEST: &str = "sha256:dd4058945cb02a5fe9c0f6b403b809342d7d436022364de4b84ea10b04fbbcb8";
 
 pub fn trials(checker: &Checker, mutations: &Mutations) -> Vec<Trial> {
     let mut trials = Vec::new();
     for cluster in ["dev", "production-eu-west-1"] {
-        let also = checker.clone();
-        trials.push(Trial::test(
-            format!("policies, {cluster}: images by digest alone"),
-            move || {
-                Ok(by_digest(
-                    &digests(&rendered(&also, cluster)?)?,
-                    cluster == "dev",
-                )?)
-            },
-        ));
-        let also = checker.clone();
-        trials.push(Trial::test(
-            format!("policies, {cluster}: they let in what deploy/chart makes"),
-            move || Ok(lets_in_the_service(&also, &rendered(&also, cluster)?)?),
-        ));
+        let title = format!("policies, {cluster}: images by digest alone");
+        trials.push(checker.trial(title, move |checker| {
+            by_digest(&digests(&rendered(checker, cluster)?)?, cluster == "dev")
+        }));
+        let title = format!("policies, {cluster}: they let in what deploy/chart makes");
+        trials.push(checker.trial(title, move |checker| {
+            lets_in_the_service(checker, &rendered(checker, cluster)?)
+        }));
     }
-    let also = checker.clone();
-    trials.push(Trial::test(
+    trials.push(checker.trial(
         "policies: only the release workflow's signatures count",
-        move || Ok(signed(&signatures(&rendered(&also, "canary")?)?)?),
+        |checker| signed(only(&rendered(checker, "canary")?, "ClusterPolicy")?),
     ));
     for [what, from, to, says] in mutations.rows("policies, digests") {
-        let also = checker.clone();
-        trials.push(Trial::test(
-            format!("policies: the checks notice {what}"),
-            move || {
-                let policy = broken(&digests(&rendered(&also, "canary")?)?, &from, &to)?;
-                fails(by_digest(&policy, false), &says)
-            },
-        ));
+        trials.push(
+            checker.trial(format!("policies: {what} fails"), move |checker| {
+                let policy = digests(&rendered(checker, "canary")?)?;
+                fails(by_digest(&rewritten(&policy, &from, &to)?, false), &says)
+            }),
+        );
     }
     for [what, from, to, says] in mutations.rows("policies, signatures") {
-        let also = checker.clone();
-        trials.push(Trial::test(
-            format!("policies: the checks notice {what}"),
-            move || {
-                let policy = broken(&signatures(&rendered(&also, "canary")?)?, &from, &to)?;
-                fails(signed(&policy), &says)
-            },
-        ));
+        trials.push(
+            checker.trial(format!("policies: {what} fails"), move |checker| {
+                let objects = rendered(checker, "canary")?;
+                let policy = only(&objects, "ClusterPolicy")?;
+                fails(signed(&rewritten(policy, &from, &to)?), &says)
+            }),
+        );
     }
     trials
 }
 
-fn broken(policy: &Value, from: &str, to: &str) -> Result<Value> {
-    Ok(serde_json::from_str(&replaced(
-        &policy.to_string(),
-        from,
-        to,
-    )?)?)
-}
-
 /// What the add-on makes in a cluster.
-fn rendered(checker: &Checker, cluster: &str) -> Result<Vec<Value>> {
-    let addons = tools::root().join("deploy/platform/addons");
-    let values = ["values.yaml".to_owned(), format!("clusters/{cluster}.yaml")];
-    let values = values.map(|file| addons.join(file));
-    let yaml = checker.render_chart(&addons.join("policies/objects"), &values, &[])?;
-    let objects = checker.checked(&yaml)?.into_iter();
-    Ok(objects.map(|object| object.object).collect())
-}
-
-fn one<'a>(objects: &'a [Value], kind: &str) -> Result<&'a Value> {
-    let found = objects.iter().find(|object| object["kind"] == kind);
-    found.with_context(|| format!("there is no {kind}"))
+fn rendered(checker: &Checker, cluster: &str) -> Result<Vec<Object>> {
+    let values = ["values".to_owned(), format!("clusters/{cluster}")];
+    let values = values.map(|file| format!("deploy/platform/addons/{file}.yaml").into());
+    let chart = "deploy/platform/addons/policies/objects";
+    checker.checked(&checker.render_chart(chart, &values, &[])?)
 }
 
 /// The ValidatingAdmissionPolicy, which is bound to the namespace of the service.
-fn digests(objects: &[Value]) -> Result<Value> {
-    let policy = one(objects, "ValidatingAdmissionPolicy")?;
-    let binding = one(objects, "ValidatingAdmissionPolicyBinding")?;
+fn digests(objects: &[Object]) -> Result<Value> {
+    let policy = only(objects, "ValidatingAdmissionPolicy")?;
+    let binding = only(objects, "ValidatingAdmissionPolicyBinding")?;
     let bound = json!({
         "policyName": policy["metadata"]["name"],
         "validationActions": ["Deny"],
@@ -97,27 +71,20 @@ fn digests(objects: &[Value]) -> Result<Value> {
     Ok(policy.clone())
 }
 
-fn signatures(objects: &[Value]) -> Result<Value> {
-    Ok(one(objects, "ClusterPolicy")?.clone())
-}
-
 /// What the API server does with a pod: true, if the policy lets it in.
 fn admits(policy: &Value, pod: &Value) -> Result<bool> {
-    let spec = &policy["spec"];
-    let list = |name: &str| spec[name].as_array().cloned().unwrap_or_default();
-    for condition in list("matchConditions") {
+    for condition in list(policy, "/spec/matchConditions") {
         if !answer(&condition["expression"], &[("object", pod)])? {
             return Ok(true);
         }
     }
     let mut variables = json!({});
-    for variable in list("variables") {
+    for variable in list(policy, "/spec/variables") {
         let name = variable["name"].as_str().context("a variable has a name")?;
         let given = [("object", pod), ("variables", &variables)];
-        let value = evaluated(&variable["expression"], &given)?;
-        variables[name] = images(&value)?;
+        variables[name] = images(&evaluated(&variable["expression"], &given)?)?;
     }
-    let validations = list("validations");
+    let validations = list(policy, "/spec/validations");
     ensure!(!validations.is_empty(), "it validates nothing");
     for validation in validations {
         let given = [("object", pod), ("variables", &variables)];
@@ -163,34 +130,29 @@ fn evaluated(expression: &Value, given: &[(&str, &Value)]) -> Result<Answer> {
 /// Where there is a Postgres in the namespace, its operator chooses the images of its pods.
 fn by_digest(policy: &Value, with_postgres: bool) -> Result<()> {
     ensure!(policy["spec"]["failurePolicy"] == "Fail", "it fails open");
-    let ours = format!("ghcr.io/example/hello@{DIGEST}");
-    let ours = ours.as_str();
+    let (ours, tag) = (
+        &format!("ghcr.io/example/hello@{DIGEST}"),
+        "ghcr.io/example/hello:1.4.0",
+    );
     let pod = |image: &str| json!({"metadata": {}, "spec": {"containers": [{"image": image}]}});
     let beside = |list: &str, image: &str| {
         let mut pod = pod(ours);
         pod["spec"][list] = json!([{"image": ours}, {"image": image}]);
         pod
     };
-    let second = |image: &str| {
-        let containers = json!([{"image": ours}, {"image": image}]);
-        json!({"metadata": {}, "spec": {"containers": containers}})
-    };
-    let postgres = |label: &str| {
+    let of_postgres = |label: &str| {
         let mut pod = pod("ghcr.io/cloudnative-pg/postgresql:18.1");
         pod["metadata"]["labels"] = json!({label: "hello-db"});
         pod
     };
-    let tag = "ghcr.io/example/hello:1.4.0";
-    let cases = [
+    let elsewhere = |image: &str| pod(&format!("{image}@{DIGEST}"));
+    let kuma = "docker.io/kumahq/kuma-dp:2.14.3";
+    for (what, pod, wanted) in [
         ("a digest", pod(ours), true),
-        (
-            "a tag with its digest",
-            pod(&format!("{tag}@{DIGEST}")),
-            true,
-        ),
+        ("a tag with its digest", elsewhere(tag), true),
         (
             "the registry of our tools",
-            pod(&format!("registry.example.com/curl@{DIGEST}")),
+            elsewhere("registry.example.com/curl"),
             true,
         ),
         (
@@ -200,7 +162,11 @@ fn by_digest(policy: &Value, with_postgres: bool) -> Result<()> {
         ),
         ("a tag", pod(tag), false),
         ("an image with neither", pod("ghcr.io/example/hello"), false),
-        ("a tag of a second container", second(tag), false),
+        (
+            "a tag of a second container",
+            beside("containers", tag),
+            false,
+        ),
         (
             "a tag of an initContainer",
             beside("initContainers", tag),
@@ -219,71 +185,70 @@ fn by_digest(policy: &Value, with_postgres: bool) -> Result<()> {
         ("a digest with a tail", pod(&format!("{ours}0")), false),
         (
             "another registry",
-            pod(&format!("docker.io/example/hello@{DIGEST}")),
+            elsewhere("docker.io/example/hello"),
             false,
         ),
         (
             "a registry that looks alike",
-            pod(&format!("registry.examplexcom/curl@{DIGEST}")),
+            elsewhere("registry.examplexcom/curl"),
             false,
         ),
         (
             "our registry in the path of another",
-            pod(&format!("evil.example/ghcr.io/example/hello@{DIGEST}")),
+            pod(&format!("evil.example/{ours}")),
             false,
         ),
         (
             "a second container of somebody else's",
-            second("docker.io/kumahq/kuma-dp:2.14.3"),
+            beside("containers", kuma),
             false,
         ),
         (
             "a pod of CloudNativePG",
-            postgres("cnpg.io/cluster"),
+            of_postgres("cnpg.io/cluster"),
             with_postgres,
         ),
         (
             "a pod with a label like CloudNativePG's",
-            postgres("cnpg.io/clusters"),
+            of_postgres("cnpg.io/clusters"),
             false,
         ),
-    ];
-    for (what, pod, wanted) in cases {
-        match (admits(policy, &pod)?, wanted) {
-            (true, false) => bail!("it lets in {what}"),
-            (false, true) => bail!("it refuses {what}"),
-            _ => {}
-        }
+    ] {
+        let admitted = admits(policy, &pod)?;
+        ensure!(!admitted || wanted, "it lets in {what}");
+        ensure!(admitted || !wanted, "it refuses {what}");
     }
     Ok(())
 }
 
 /// The pods of deploy/chart, with the values of each cluster: images-by-digest lets them in, and
 /// images-signed looks at the service.
-fn lets_in_the_service(checker: &Checker, policies: &[Value]) -> Result<()> {
-    let (digests, signatures) = (digests(policies)?, signatures(policies)?);
-    let covered = references(&signatures)?;
+fn lets_in_the_service(checker: &Checker, policies: &[Object]) -> Result<()> {
+    let (digests, signatures) = (digests(policies)?, only(policies, "ClusterPolicy")?);
+    // What an image begins with that has to be signed.
+    let covered: Vec<&str> = strings(rule(signatures), "/imageReferences");
+    ensure!(!covered.is_empty(), "it names no image");
+    let stars = covered.iter().all(|pattern| pattern.ends_with('*'));
+    ensure!(stars, "one of {covered:?} does not end in a star");
     let mut seen = 0;
-    for values in deploy_tests::service_values()?.into_values() {
+    for values in deploy_tests::service_values().into_values() {
         for object in checker.objects(&values, &[])? {
-            let object = object.object;
-            let pod = match object["kind"].as_str() {
-                Some("SpinApp") => {
-                    let image = object["spec"]["image"].as_str().unwrap_or("");
-                    ensure!(
-                        covered.iter().any(|start| image.starts_with(start)),
-                        "no signature is asked for of {image}"
-                    );
+            let pod = match text(&object, "/kind") {
+                "SpinApp" => {
+                    let image = text(&object, "/spec/image");
+                    let mut covered = covered.iter().map(|pattern| pattern.trim_end_matches('*'));
+                    let signed = covered.any(|start| image.starts_with(start));
+                    ensure!(signed, "no signature is asked for of {image}");
                     json!({"metadata": {}, "spec": {"containers": [{"image": image}]}})
                 }
-                Some("Job") => object["spec"]["template"].clone(),
-                Some("CronJob") => object["spec"]["jobTemplate"]["spec"]["template"].clone(),
+                "Job" => object["spec"]["template"].clone(),
+                "CronJob" => object["spec"]["jobTemplate"]["spec"]["template"].clone(),
                 _ => continue,
             };
             ensure!(
                 admits(&digests, &pod)?,
                 "the pods of {} are refused",
-                name_of(&object)
+                title(&object)
             );
             seen += 1;
         }
@@ -294,18 +259,6 @@ fn lets_in_the_service(checker: &Checker, policies: &[Value]) -> Result<()> {
 
 fn rule(policy: &Value) -> &Value {
     &policy["spec"]["rules"][0]["verifyImages"][0]
-}
-
-/// What an image begins with that has to be signed.
-fn references(policy: &Value) -> Result<Vec<&str>> {
-    let patterns = rule(policy)["imageReferences"].as_array();
-    let patterns = patterns.context("it names no image")?.iter();
-    patterns
-        .map(|pattern| {
-            let start = pattern.as_str().and_then(|text| text.strip_suffix('*'));
-            start.with_context(|| format!("{pattern} does not end in a star"))
-        })
-        .collect()
 }
 
 /// As cosign shows it: who signed, and who vouches for that.
@@ -330,16 +283,12 @@ fn signed(policy: &Value) -> Result<()> {
         "{release} signs nothing"
     );
     let ours = format!("https://github.com/example/hello/{release}@refs");
-    let other = "https://github.com/example/hello/.github/workflows";
-    let cases = [
+    let other = ours.replace("release.yml", "check.yml");
+    for (who, identity, wanted) in [
         ("the release", format!("{ours}/tags/v1.4.0"), true),
         ("a branch", format!("{ours}/heads/main"), false),
         ("a pull request", format!("{ours}/pull/7/merge"), false),
-        (
-            "another workflow",
-            format!("{other}/check.yml@refs/tags/v1.4.0"),
-            false,
-        ),
+        ("another workflow", format!("{other}/tags/v1.4.0"), false),
         (
             "another owner",
             ours.replace("/example/", "/somebody/") + "/tags/v1.4.0",
@@ -355,18 +304,12 @@ fn signed(policy: &Value) -> Result<()> {
             format!("https://evil.example/?{ours}/tags/v1.4.0"),
             false,
         ),
-    ];
-    for (who, identity, wanted) in cases {
-        let given = [
-            ("identity", &Value::from(identity)),
-            ("pattern", &keyless["subjectRegExp"]),
-        ];
+    ] {
+        let (identity, pattern) = (Value::from(identity), &keyless["subjectRegExp"]);
+        let given = [("identity", &identity), ("pattern", pattern)];
         let taken = answer(&Value::from("identity.matches(pattern)"), &given)?;
-        match (taken, wanted) {
-            (true, false) => bail!("it takes the signature of {who}"),
-            (false, true) => bail!("it does not take the signature of {who}"),
-            _ => {}
-        }
+        ensure!(!taken || wanted, "it takes the signature of {who}");
+        ensure!(taken || !wanted, "it does not take the signature of {who}");
     }
     Ok(())
 }

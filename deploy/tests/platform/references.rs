@@ -5,18 +5,33 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result};
-use libtest_mimic::{Failed, Trial};
+use anyhow::{Context, Result, bail, ensure};
+use deploy_tests::{
+    checker::{Checker, none},
+    mutation::{Mutations, fails},
+};
+use libtest_mimic::Trial;
 use serde_json::{Value, json};
 
-use crate::world::{self, Thing, World, shown, thing};
-use deploy_tests::{
-    checker::Checker,
-    facts::{FACTS, Reference},
+use crate::{
+    facts::{FACTS, Rule},
+    world::{self, Thing, World, shown, thing},
 };
 
+impl Rule {
+    /// The names in a text.
+    fn names<'a>(&self, text: &'a str) -> Vec<&'a str> {
+        let text = text.strip_prefix(self.prefix.as_str()).unwrap_or(text);
+        match &self.separator {
+            Some(separator) => text.split(separator.as_str()).map(str::trim).collect(),
+            None => vec![text],
+        }
+    }
+}
+
 /// One reference.
-struct Found {
+struct Reference {
+    /// Its row in facts.yaml.
     rule: usize,
     object: usize,
     /// Where in the object.
@@ -28,41 +43,38 @@ struct Found {
 /// Everything in an object, by its JSON Pointer.
 type Spots<'a> = Vec<(String, &'a Value)>;
 
-fn references(world: &World) -> Vec<Found> {
+fn references(world: &World) -> Vec<Reference> {
     let mut all = Vec::new();
     for (object, placed) in world.objects.iter().enumerate() {
         let spots = spots(&placed.object);
-        for (rule, row) in FACTS
-            .references
-            .iter()
-            .enumerate()
-            .filter(|(_, row)| placed.is(&row.from))
-        {
+        let rules = FACTS.references.iter().enumerate();
+        for (rule, row) in rules.filter(|(_, row)| placed.is(&row.from)) {
             for (at, text) in matching(&spots, &row.at) {
                 let Some(text) = text.as_str().filter(|text| !text.is_empty()) else {
                     continue;
                 };
                 // Only beside a name; `kind` at the top is the object's own.
-                let parent = at
-                    .strip_suffix("/name")
-                    .filter(|_| !at.starts_with("/metadata"));
+                let parent = at.strip_suffix("/name");
+                let parent = parent.filter(|_| !at.starts_with("/metadata"));
                 let beside = |key: &str| {
                     let pointer = format!("{}/{key}", parent?);
                     placed.object.pointer(&pointer)?.as_str()
                 };
                 let kind = beside("kind").or(row.unsaid.as_deref());
-                let kinds = row.to.iter().map(String::as_str);
-                let kinds: Vec<&str> = kinds
-                    .filter(|to| kind.is_none_or(|kind| kind == *to))
-                    .collect();
+                let kinds = row
+                    .to
+                    .iter()
+                    .filter(|to| kind.is_none_or(|kind| kind == *to));
+                let kinds: Vec<&String> = kinds.collect();
                 let namespace = beside("namespace").unwrap_or(&placed.namespace);
-                for name in row.names.of(text) {
-                    let targets = kinds.iter().map(|kind| thing(kind, namespace, &name));
-                    all.push(Found {
+                for name in row.names(text) {
+                    let targets = kinds.iter().map(|kind| thing(kind, namespace, name));
+                    let (at, targets) = (at.clone(), targets.collect());
+                    all.push(Reference {
                         rule,
                         object,
-                        at: at.clone(),
-                        targets: targets.collect(),
+                        at,
+                        targets,
                     });
                 }
             }
@@ -123,12 +135,11 @@ fn problems(world: &World) -> BTreeSet<String> {
     let there = world.things();
     let references = references(world);
     let mut problems = BTreeSet::new();
-    for Found {
+    for Reference {
         rule,
         object,
         at,
         targets,
-        ..
     } in &references
     {
         let from = world.objects[*object].shown();
@@ -147,29 +158,21 @@ fn problems(world: &World) -> BTreeSet<String> {
             .iter()
             .filter(|reference| reference.object == index);
         let mut known: Vec<&str> = followed.map(|reference| reference.at.as_str()).collect();
-        for [_, pattern, _] in FACTS
-            .not_references
+        for (_, pattern) in FACTS
+            .no_references
             .iter()
-            .filter(|[kind, ..]| placed.is(kind))
+            .filter(|(kind, _)| placed.is(kind))
         {
             known.extend(matching(&spots, pattern).map(|(at, _)| at.as_str()));
         }
         for (at, value) in &spots {
             let key = at.rsplit('/').next().unwrap_or_default();
-            let flag = value.is_boolean();
-            let looks = !flag
-                && FACTS
-                    .reference_endings
-                    .iter()
-                    .any(|ending| key.ends_with(ending));
+            let mut endings = FACTS.reference_endings.iter();
+            let looks = !value.is_boolean() && endings.any(|ending| key.ends_with(ending));
             let empty = [json!(null), json!(""), json!({}), json!([])].contains(value);
             let below = format!("{at}/");
-            if looks
-                && !empty
-                && !known
-                    .iter()
-                    .any(|known| known == at || known.starts_with(&below))
-            {
+            let is_known = |known: &&str| known == at || known.starts_with(&below);
+            if looks && !empty && !known.iter().any(is_known) {
                 problems.insert(format!("{}: nobody checks {at}", placed.shown()));
             }
         }
@@ -177,119 +180,60 @@ fn problems(world: &World) -> BTreeSet<String> {
     problems
 }
 
-pub fn trials(checker: &Checker) -> Vec<Trial> {
+pub fn trials(checker: &Checker, mutations: &Mutations) -> Vec<Trial> {
     let mut trials = Vec::new();
     for name in world::names() {
-        let checker = checker.clone();
-        trials.push(Trial::test(
-            format!("references, {name}: what is named is there"),
-            move || none(&problems(world::named(&checker, &name)?)),
-        ));
+        let title = format!("references, {name}: what is named is there");
+        trials.push(checker.trial(title, move |checker| {
+            none(problems(world::named(checker, &name)?))
+        }));
     }
-    for (index, row) in FACTS.references.iter().enumerate() {
-        let Reference { from, at, to, .. } = row;
+    for (index, Rule { from, at, to, .. }) in FACTS.references.iter().enumerate() {
         let to = to.join(" or ");
-        let checker = checker.clone();
-        trials.push(Trial::test(
-            format!("references, {from} {at}: a {to} that is not there is missed"),
-            move || missed(world::all(&checker)?, index),
-        ));
+        let title = format!("references, {from} {at}: a {to} that is not there is missed");
+        trials.push(checker.trial(title, move |checker| missed(world::all(checker)?, index)));
     }
-    let also = checker.clone();
-    trials.push(Trial::test(
-        "references: one that no rule knows is found",
-        move || {
-            let mut world = of_kind(world::all(&also)?, "HTTPRoute")?;
-            let before = problems(&world);
-            let route = world
-                .objects
-                .iter_mut()
-                .find(|placed| placed.is("HTTPRoute"));
-            let route = route.context("it is there")?;
-            route.object["spec"]["cacheRef"] = json!({"name": "cache"});
-            let from = route.shown();
-            only(
-                &(&problems(&world) - &before),
-                &format!("{from}: nobody checks /spec/cacheRef"),
-            )
-        },
-    ));
-    let also = checker.clone();
-    trials.push(Trial::test(
-        "references: one to a kind that cannot be there is found",
-        move || {
-            let mut world = of_kind(world::all(&also)?, "HTTPRoute")?;
-            let before = problems(&world);
-            let route = world
-                .objects
-                .iter_mut()
-                .find(|placed| placed.is("HTTPRoute"));
-            let route = route.context("it is there")?;
-            route.object["spec"]["parentRefs"][0]["kind"] = json!("Ingress");
-            let from = route.shown();
-            only(
-                &(&problems(&world) - &before),
-                &format!("{from}: /spec/parentRefs/0/name is to name a Gateway"),
-            )
-        },
-    ));
+    for [what, world, object, pointer, value, says] in mutations.rows("references") {
+        trials.push(
+            checker.trial(format!("references: {what} fails"), move |checker| {
+                let world = world::named(checker, &world)?.with(&object, &pointer, &value)?;
+                assert_eq!(problems(&world).len(), 1, "it says something else as well");
+                fails(none(problems(&world)), &says)
+            }),
+        );
+    }
     trials
 }
 
-/// A world with an object of this kind, to be broken.
-fn of_kind(worlds: &[World], kind: &str) -> Result<World> {
-    let world = worlds
-        .iter()
-        .find(|world| world.of_kind(kind).next().is_some());
-    world
-        .cloned()
-        .with_context(|| format!("nothing is of kind {kind}"))
-}
-
 /// Takes a reference of this rule, and has it name what is not there.
-fn missed(worlds: &[World], rule: usize) -> Result<(), Failed> {
-    let first = |world: &World| {
-        references(world)
-            .into_iter()
-            .find(|found| found.rule == rule)
-    };
-    let mut found = worlds
-        .iter()
-        .filter_map(|world| Some((world, first(world)?)));
-    let Some((world, reference)) = found.next() else {
-        return Err("no object has such a reference: the rule checks nothing".into());
-    };
+fn missed(worlds: &[World], rule: usize) -> Result<()> {
+    let mut found = worlds.iter().filter_map(|world| {
+        let mut references = references(world).into_iter();
+        Some((world, references.find(|found| found.rule == rule)?))
+    });
+    let found = found.next();
+    let (
+        world,
+        Reference {
+            object,
+            at,
+            targets,
+            ..
+        },
+    ) = found.context("no object has such a reference: the rule checks nothing")?;
     let mut world = world.clone();
-    let placed = &mut world.objects[reference.object];
-    let Some(Value::String(text)) = placed.object.pointer_mut(&reference.at) else {
-        return Err(format!("{}: {} is no text", placed.shown(), reference.at).into());
+    let placed = &mut world.objects[object];
+    let Some(Value::String(text)) = placed.object.pointer_mut(&at) else {
+        bail!("{}: {at} is no text", placed.shown());
     };
     text.push_str("-gone");
     let from = placed.shown();
-    let (.., name) = reference.targets.last().ok_or("it may name nothing")?;
-    let sentence = format!("{from}: {} names ", reference.at);
-    let problems = problems(&world);
-    let said = |problem: &&String| {
-        problem.starts_with(&sentence)
+    let (.., name) = targets.last().context("it may name nothing")?;
+    let says = |problem: &String| {
+        problem.starts_with(&format!("{from}: {at} names "))
             && problem.ends_with(&format!("{name}-gone, which nobody makes"))
     };
-    if problems.iter().find(said).is_none() {
-        return Err(format!("it says {problems:?}").into());
-    }
-    Ok(())
-}
-
-fn none(problems: &BTreeSet<String>) -> Result<(), Failed> {
-    if problems.is_empty() {
-        return Ok(());
-    }
-    let problems: Vec<&str> = problems.iter().map(String::as_str).collect();
-    Err(problems.join("\n").into())
-}
-
-pub fn only(problems: &BTreeSet<String>, sentence: &str) -> Result<(), Failed> {
-    if problems.iter().ne([sentence]) {
-        return Err(format!("it does not say {sentence:?} alone, but {problems:#?}").into());
-    }
+    let problems = problems(&world);
+    ensure!(problems.iter().any(says), "it says {problems:?}");
     Ok(())
 }

@@ -1,87 +1,58 @@
 //! What the add-ons take from the secret store: each from a namespace that the store lets in.
 
-use anyhow::{Context, Result, ensure};
-use libtest_mimic::{Failed, Trial};
+use anyhow::{Result, ensure};
+use deploy_tests::{
+    checker::Checker,
+    mutation::{Mutations, fails, rewritten},
+    objects::{of_kind, only, strings, text, title},
+    stem,
+};
+use libtest_mimic::Trial;
 
-use crate::addons::{Rendered, clusters, of_kind, render};
-use deploy_tests::checker::{Checker, name_of};
+use crate::addons::{Rendered, addon_of, cluster, clusters, rendered};
 
-pub fn trials(checker: &Checker) -> Vec<Trial> {
+pub fn trials(checker: &Checker, mutations: &Mutations) -> Vec<Trial> {
     let mut trials = Vec::new();
-    for cluster in clusters() {
-        let also = checker.clone();
-        let name = cluster.file_stem().unwrap_or_default().to_string_lossy();
-        trials.push(Trial::test(
-            format!("secrets, {name}: the store serves who asks it"),
-            move || Ok(served(&render(&also, &cluster, &[])?)?),
-        ));
+    for file in clusters() {
+        let title = format!("secrets, {}: the store serves who asks it", stem(&file));
+        trials.push(checker.trial(title, move |checker| served(rendered(checker, &file, &[])?)));
     }
-    let also = checker.clone();
-    trials.push(Trial::test(
-        "secrets: the check notices who asks from elsewhere",
-        move || notices(&also),
-    ));
+    for [what, from, to, says] in mutations.rows("secrets") {
+        trials.push(
+            checker.trial(format!("secrets: {what} fails"), move |checker| {
+                fails(
+                    served(&rewritten(cluster(checker, "canary")?, &from, &to)?),
+                    &says,
+                )
+            }),
+        );
+    }
     trials
 }
 
 fn served(rendered: &Rendered) -> Result<()> {
-    let store = of_kind(rendered, "ClusterSecretStore").next();
-    let store = store.context("there is no secret store")?;
-    let namespaces = store["spec"]["conditions"][0]["namespaces"].as_array();
-    let namespaces = namespaces.context("the store serves whoever asks")?;
+    let store = only(rendered.made(), "ClusterSecretStore")?;
+    let namespaces = strings(store, "/spec/conditions/0/namespaces");
+    ensure!(!namespaces.is_empty(), "the store serves whoever asks");
     // The service's own ExternalSecrets: deploy/chart.
-    ensure!(
-        rendered.cluster == "management" || namespaces.iter().any(|name| name == "hello"),
-        "the store does not serve hello"
-    );
+    let serves_hello = rendered.cluster == "management" || namespaces.contains(&"hello");
+    ensure!(serves_hello, "the store does not serve hello");
     for application in &rendered.applications {
-        let application = &application.object;
-        let addon = &application["metadata"]["labels"]["app.kubernetes.io/component"];
-        let objects = rendered.objects.get(addon.as_str().unwrap_or_default());
-        for object in objects.into_iter().flatten().map(|object| &object.object) {
-            if object["kind"] != "ExternalSecret" {
-                continue;
-            }
-            let spec = &object["spec"]["secretStoreRef"];
+        let objects = rendered.objects.get(addon_of(application)?);
+        for secret in of_kind(objects.into_iter().flatten(), "ExternalSecret") {
+            let (asks, title) = (&secret["spec"]["secretStoreRef"], title(secret));
+            let is_ours =
+                asks["kind"] == store["kind"] && asks["name"] == store["metadata"]["name"];
+            ensure!(is_ours, "{title} asks another store: {asks}");
+            let destination = text(application, "/spec/destination/namespace");
+            let namespace = secret["metadata"]["namespace"]
+                .as_str()
+                .unwrap_or(destination);
             ensure!(
-                spec["kind"] == store["kind"] && spec["name"] == store["metadata"]["name"],
-                "{} asks another store: {spec}",
-                name_of(object)
-            );
-            let own = &object["metadata"]["namespace"];
-            let namespace = match own.is_null() {
-                true => &application["spec"]["destination"]["namespace"],
-                false => own,
-            };
-            ensure!(
-                namespaces.contains(namespace),
-                "{} is in {namespace}, which the store does not serve",
-                name_of(object)
+                namespaces.contains(&namespace),
+                "{title} is in {namespace}, which the store does not serve"
             );
         }
     }
     Ok(())
-}
-
-fn notices(checker: &Checker) -> Result<(), Failed> {
-    let cluster = clusters().into_iter().next().ok_or("there is no cluster")?;
-    let mut rendered = render(checker, &cluster, &[])?;
-    served(&rendered)?;
-    let yaml = "
-apiVersion: external-secrets.io/v1
-kind: ExternalSecret
-metadata: {name: elsewhere}
-spec:
-  secretStoreRef: {kind: ClusterSecretStore, name: secrets-manager}
-  data: [{secretKey: key, remoteRef: {key: platform/grafana}}]
-";
-    let objects = rendered
-        .objects
-        .get_mut("storage")
-        .ok_or("storage is gone")?;
-    objects.extend(checker.checked(yaml)?);
-    match served(&rendered) {
-        Err(error) if error.to_string().contains("which the store does not serve") => Ok(()),
-        other => Err(format!("it says {other:?}").into()),
-    }
 }

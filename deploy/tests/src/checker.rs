@@ -1,15 +1,22 @@
 //! Helm, and the validator.
 
 use std::{
-    io::Write,
+    borrow::Borrow,
+    fs,
+    io::{Seek, Write},
+    ops::Deref,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::Command,
 };
 
-use anyhow::{Context, Result, bail};
-use libtest_mimic::Failed;
+use anyhow::{Context, Result, bail, ensure};
+use libtest_mimic::Trial;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tools::python;
+use tempfile::{NamedTempFile, TempPath};
+use tools::{python, root};
+
+use crate::objects::{name, title};
 
 /// The Kubernetes whose kinds are taken: the first with MutatingAdmissionPolicy v1.
 const KUBERNETES: &str = "1.36";
@@ -17,22 +24,47 @@ const KUBERNETES: &str = "1.36";
 /// Where the chart is installed.
 const NAMESPACE: &str = "hello";
 
+/// The service's own chart.
+pub const CHART: &str = "deploy/chart";
+
 #[derive(Clone)]
 pub struct Checker {
     helm: PathBuf,
     python: PathBuf,
     kubernetes: &'static str,
     /// The schemas of custom resources, where there are any.
-    pub schemas: Option<PathBuf>,
+    schemas: Option<PathBuf>,
 }
 
 /// An object of Kubernetes, and what is wrong with it.
-#[derive(Debug)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Object {
     pub object: Value,
     /// Whether it is no kind of Kubernetes itself.
     pub custom: bool,
     pub problem: Option<String>,
+}
+
+impl Deref for Object {
+    type Target = Value;
+
+    fn deref(&self) -> &Value {
+        &self.object
+    }
+}
+
+impl Borrow<Value> for Object {
+    fn borrow(&self) -> &Value {
+        &self.object
+    }
+}
+
+/// A trial that passes if `check` does, and else says the whole chain of its error.
+pub fn trial<C>(title: impl Into<String>, check: C) -> Trial
+where
+    C: FnOnce() -> Result<()> + Send + 'static,
+{
+    Trial::test(title, || Ok(check().map_err(|error| format!("{error:#}"))?))
 }
 
 impl Checker {
@@ -47,106 +79,107 @@ impl Checker {
 
     /// The same for another version of Kubernetes.
     pub fn on(&self, kubernetes: &'static str) -> Self {
-        Self {
-            kubernetes,
-            ..self.clone()
-        }
+        let same = self.clone();
+        Self { kubernetes, ..same }
     }
 
     /// The same, without the schemas for custom resources.
     pub fn without_schemas(&self) -> Self {
-        Self {
-            schemas: None,
-            ..self.clone()
-        }
+        let (schemas, same) = (None, self.clone());
+        Self { schemas, ..same }
     }
 
-    /// What `helm template` renders with these values.
+    /// A trial that passes if `check` does.
+    pub fn trial<C>(&self, title: impl Into<String>, check: C) -> Trial
+    where
+        C: FnOnce(&Self) -> Result<()> + Send + 'static,
+    {
+        let checker = self.clone();
+        trial(title, move || check(&checker))
+    }
+
+    /// [`Checker::trial`], ignored where it is of custom resources and nobody has their schemas.
+    pub fn trial_of<C>(&self, custom: bool, title: impl Into<String>, check: C) -> Trial
+    where
+        C: FnOnce(&Self) -> Result<()> + Send + 'static,
+    {
+        let trial = self.trial(title, check);
+        trial.with_ignored_flag(custom && self.schemas.is_none())
+    }
+
+    /// What `helm template` makes of the service's chart with these values.
     pub fn render(&self, values: &[PathBuf], settings: &[&str]) -> Result<String> {
-        self.render_chart(&tools::root().join("deploy/chart"), values, settings)
+        self.render_chart(CHART, values, settings)
     }
 
-    /// [`Checker::render`] of the chart in a directory of its own.
+    /// [`Checker::render`] of another chart. Paths are relative to the project.
     pub fn render_chart(
         &self,
-        chart: &Path,
+        chart: impl AsRef<Path>,
         values: &[PathBuf],
         settings: &[&str],
     ) -> Result<String> {
-        let mut command = Command::new(&self.helm);
-        command.args(["template", "hello"]).arg(chart);
-        command.args(["--namespace", NAMESPACE]);
-        self.with(&mut command, values, settings);
-        let rendered = succeeded(&command.output()?)?;
-        Ok(rendered)
+        let settings: Vec<&str> = settings.iter().flat_map(|one| ["--set", one]).collect();
+        self.template("hello", NAMESPACE, chart, values, &settings)
+    }
+
+    /// `helm template`, with arguments of its own.
+    pub fn template(
+        &self,
+        release: &str,
+        namespace: &str,
+        chart: impl AsRef<Path>,
+        values: &[PathBuf],
+        arguments: &[&str],
+    ) -> Result<String> {
+        let mut command = self.helm(&["template", release], chart, values);
+        succeeded(
+            command
+                .args(["--namespace", namespace, "--kube-version", self.kubernetes])
+                .args(arguments),
+        )
     }
 
     /// The file that `helm package` makes in `directory`.
     pub fn package(&self, directory: &Path) -> Result<PathBuf> {
-        let mut command = Command::new(&self.helm);
-        command
-            .arg("package")
-            .arg(tools::root().join("deploy/chart"))
-            .arg("--destination")
-            .arg(directory);
-        succeeded(&command.output()?)?;
-        let mut files = std::fs::read_dir(directory)?;
+        let mut command = self.helm(&["package"], CHART, &[]);
+        succeeded(command.arg("--destination").arg(directory))?;
+        let mut files = fs::read_dir(directory)?;
         Ok(files.next().context("it made no file")??.path())
     }
 
     /// `helm lint`, its warnings being errors.
     pub fn lint(&self, values: &[PathBuf]) -> Result<()> {
-        let mut command = Command::new(&self.helm);
-        command
-            .args(["lint", "--strict", "--quiet", "--namespace", NAMESPACE])
-            .arg(tools::root().join("deploy/chart"));
-        self.with(&mut command, values, &[]);
-        succeeded(&command.output()?)?;
+        let mut command = self.helm(&["lint", "--strict", "--quiet"], CHART, values);
+        succeeded(command.args(["--namespace", NAMESPACE, "--kube-version", self.kubernetes]))?;
         Ok(())
     }
 
-    fn with(&self, command: &mut Command, values: &[PathBuf], settings: &[&str]) {
-        command.args(["--kube-version", self.kubernetes]);
+    fn helm(&self, what: &[&str], chart: impl AsRef<Path>, values: &[PathBuf]) -> Command {
+        let mut command = Command::new(&self.helm);
+        command.args(what).arg(root().join(chart));
         for file in values {
-            command.arg("--values").arg(file);
+            command.arg("--values").arg(root().join(file));
         }
-        for setting in settings {
-            command.args(["--set", setting]);
-        }
+        command
     }
 
     /// The objects of these YAML documents, each validated.
     pub fn checked(&self, yaml: &str) -> Result<Vec<Object>> {
+        let mut input = tempfile::tempfile()?;
+        input.write_all(yaml.as_bytes())?;
+        input.rewind()?;
         let mut command = Command::new(&self.python);
         command
-            .arg(tools::root().join("deploy/tests/src/validate.py"))
-            .args(["--kubernetes", self.kubernetes]);
+            .arg(root().join("deploy/tests/src/validate.py"))
+            .args(["--kubernetes", self.kubernetes])
+            .stdin(input);
         if let Some(schemas) = &self.schemas {
             command.arg("--schemas").arg(schemas);
         }
-        let mut validator = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        let mut input = validator.stdin.take().context("stdin is piped")?;
-        let yaml = yaml.to_owned();
-        // Beside the reading: both pipes may be full at once.
-        let writer = std::thread::spawn(move || input.write_all(yaml.as_bytes()));
-        let output = validator.wait_with_output()?;
-        // Where the validator ends before its input does, what it said is the better error.
-        let _ = writer.join();
-        succeeded(&output)?
-            .lines()
-            .map(|line| {
-                let mut line: Value = serde_json::from_str(line)?;
-                Ok(Object {
-                    custom: line["custom"] == true,
-                    problem: line["problem"].as_str().map(str::to_owned),
-                    object: line["object"].take(),
-                })
-            })
-            .collect()
+        let lines = succeeded(&mut command)?;
+        let objects = lines.lines().map(serde_json::from_str);
+        Ok(objects.collect::<Result<_, _>>()?)
     }
 
     /// [`Checker::checked`] of each text, in one run: the validator takes longer to start than to
@@ -154,25 +187,35 @@ impl Checker {
     pub fn checked_all(&self, texts: &[String]) -> Result<Vec<Vec<Object>>> {
         let end =
             "\n---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: the-end-of-a-text}}\n---\n";
-        let mut all = Vec::new();
-        let mut objects = Vec::new();
-        for object in self.checked(&(texts.join(end) + end))? {
-            if object.object["metadata"]["name"] == "the-end-of-a-text" {
-                all.push(std::mem::take(&mut objects));
-            } else {
-                objects.push(object);
-            }
-        }
-        Ok(all)
+        let objects = self.checked(&(texts.join(end) + end))?;
+        let texts = objects.split_inclusive(|object| name(object) == "the-end-of-a-text");
+        Ok(texts.map(|text| text[..text.len() - 1].to_vec()).collect())
     }
 
-    /// The objects that the chart renders.
+    /// The objects of a file of the project, each validated.
+    pub fn read(&self, file: impl AsRef<Path>) -> Result<Vec<Object>> {
+        let file = root().join(file);
+        let yaml = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+        self.checked(&yaml)
+    }
+
+    /// The objects that the service's chart makes, each validated.
     pub fn objects(&self, values: &[PathBuf], settings: &[&str]) -> Result<Vec<Object>> {
         self.checked(&self.render(values, settings)?)
     }
 }
 
-fn succeeded(output: &Output) -> Result<String> {
+/// A file with values for Helm, whose YAML takes JSON.
+pub fn values_file(values: &Value) -> Result<TempPath> {
+    let file = NamedTempFile::new()?;
+    fs::write(&file, values.to_string())?;
+    Ok(file.into_temp_path())
+}
+
+/// What `command` prints, if it succeeds.
+pub fn succeeded(command: &mut Command) -> Result<String> {
+    let output = command.output();
+    let output = output.with_context(|| format!("{command:?} does not start"))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     if !output.status.success() {
         bail!("{}\n{}", text(&output.stdout), text(&output.stderr));
@@ -181,54 +224,17 @@ fn succeeded(output: &Output) -> Result<String> {
 }
 
 /// Fails with all problems of the built-in kinds, or of the custom resources.
-pub fn no_problems<'a>(
-    objects: impl IntoIterator<Item = &'a Object>,
-    custom: bool,
-) -> Result<(), Failed> {
-    let problems: Vec<String> = objects
-        .into_iter()
-        .filter(|object| object.custom == custom)
-        .filter_map(|object| {
-            let problem = object.problem.as_ref()?;
-            Some(format!("{}: {problem}", name_of(&object.object)))
-        })
-        .collect();
-    if problems.is_empty() {
-        return Ok(());
-    }
-    Err(problems.join("\n").into())
-}
-
-/// `Kind name`.
-pub fn name_of(object: &Value) -> String {
-    let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
-    format!(
-        "{} {}",
-        text(&object["kind"]),
-        text(&object["metadata"]["name"])
+pub fn no_problems<'a>(objects: impl IntoIterator<Item = &'a Object>, custom: bool) -> Result<()> {
+    let objects = objects.into_iter().filter(|object| object.custom == custom);
+    none(
+        objects
+            .filter_map(|object| Some(format!("{}: {}", title(object), object.problem.as_ref()?))),
     )
 }
 
-/// Every value with this key, at whatever depth.
-pub fn at<'a>(value: &'a Value, key: &str) -> Vec<&'a Value> {
-    match value {
-        Value::Object(fields) => fields
-            .iter()
-            .flat_map(|(name, field)| {
-                let mut found = at(field, key);
-                if name == key {
-                    found.push(field);
-                }
-                found
-            })
-            .collect(),
-        Value::Array(items) => items.iter().flat_map(|item| at(item, key)).collect(),
-        _ => Vec::new(),
-    }
-}
-
-/// Every string with one of these keys, at whatever depth.
-pub fn strings_at<'a>(value: &'a Value, keys: &[&str]) -> Vec<&'a str> {
-    let found = keys.iter().flat_map(|key| at(value, key));
-    found.filter_map(Value::as_str).collect()
+/// Fails with all these problems, a line each.
+pub fn none(problems: impl IntoIterator<Item = String>) -> Result<()> {
+    let problems: Vec<String> = problems.into_iter().collect();
+    ensure!(problems.is_empty(), "{}", problems.join("\n"));
+    Ok(())
 }

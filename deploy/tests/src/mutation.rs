@@ -7,19 +7,20 @@
 use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
-    fmt::Display,
     fs,
     os::unix::fs::symlink,
     path::Path,
     process::Command,
-    sync::OnceLock,
 };
 
 use anyhow::{Context, Result, ensure};
-use libtest_mimic::{Failed, Trial};
+use libtest_mimic::Trial;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tempfile::TempDir;
 use tools::root;
+
+use crate::{checker::trial, objects::title, once::Once};
 
 /// The mutations of one test, by check.
 pub struct Mutations {
@@ -70,23 +71,21 @@ impl Mutations {
         C: Fn(&Path) -> Result<()> + Clone + Send + 'static,
     {
         let unchanged = run.clone();
-        let mut trials = vec![Trial::test(format!("{title}: passes"), move || {
-            Ok(unchanged(&root()).map_err(|error| format!("{error:#}"))?)
-        })];
+        let mut trials = vec![trial(
+            format!("{title}: passes"),
+            move || unchanged(&root()),
+        )];
         for [file, from, to, says] in self.rows(check) {
             assert!(root().join(&file).is_file(), "there is no {file}");
             if !file.starts_with(prefix) {
                 continue;
             }
             let run = run.clone();
-            trials.push(Trial::test(
-                format!(
-                    "{title}: {:?} for {:?} in {file} fails",
-                    first_line(&to),
-                    first_line(&from)
-                ),
-                move || fails(run(mutate(&file, &from, &to)?.path()), &says),
-            ));
+            let (new, old) = (first_line(&to), first_line(&from));
+            let title = format!("{title}: {new:?} for {old:?} in {file} fails");
+            trials.push(trial(title, move || {
+                fails(run(mutate(&file, &from, &to)?.path()), &says)
+            }));
         }
         trials
     }
@@ -98,11 +97,8 @@ impl Mutations {
     /// With their names.
     pub fn assert_all_used(&self) {
         let used = self.used.borrow();
-        let unused: Vec<_> = self
-            .rows
-            .keys()
-            .filter(|name| !used.contains(*name))
-            .collect();
+        let unused = self.rows.keys().filter(|name| !used.contains(*name));
+        let unused: Vec<_> = unused.collect();
         assert!(
             unused.is_empty(),
             "no check has these mutations: {unused:?}"
@@ -137,13 +133,30 @@ pub fn replaced(text: &str, from: &str, to: &str) -> Result<String> {
     Ok(text.replace(from, to))
 }
 
-/// Puts `value` where `pointer` (RFC 6901) points to in `object`. A member may be new.
-pub fn set(object: &mut Value, pointer: &str, value: Value) -> Result<()> {
+/// `value` with `to` for each `from` in its JSON.
+pub fn rewritten<T: Serialize + DeserializeOwned>(value: &T, from: &str, to: &str) -> Result<T> {
+    let json = replaced(&serde_json::to_string(value)?, from, to)?;
+    Ok(serde_json::from_str(&json)?)
+}
+
+/// Puts `value` (YAML) where `pointer` (RFC 6901) points to in the one of `objects` that is called
+/// `Kind name`. A member may be new.
+pub fn set<'a>(
+    objects: impl IntoIterator<Item = &'a mut Value>,
+    called: &str,
+    pointer: &str,
+    value: &str,
+) -> Result<()> {
+    let mut found = objects.into_iter().filter(|object| title(object) == called);
+    let object = found
+        .next()
+        .with_context(|| format!("there is no {called}"))?;
+    ensure!(found.next().is_none(), "there are two of {called}");
     let (parent, key) = pointer.rsplit_once('/').context("it is a pointer")?;
-    let parent = object
-        .pointer_mut(parent)
-        .with_context(|| format!("there is no {parent}"))?;
+    let parent = object.pointer_mut(parent);
+    let parent = parent.with_context(|| format!("{called} has no {pointer}"))?;
     let key = key.replace("~1", "/").replace("~0", "~");
+    let value = yaml_serde::from_str(value)?;
     match parent {
         Value::Array(items) => {
             let index: usize = key.parse()?;
@@ -155,25 +168,17 @@ pub fn set(object: &mut Value, pointer: &str, value: Value) -> Result<()> {
 }
 
 /// Whether a check failed, and its error contains `says`.
-pub fn fails<T, E: Display>(outcome: Result<T, E>, says: &str) -> Result<(), Failed> {
-    let Err(error) = outcome else {
-        return Err("it passes".into());
-    };
-    let said = format!("{error:#}");
-    if said.contains(says) {
-        Ok(())
-    } else {
-        Err(format!("it does not say {says:?}, but: {said}").into())
-    }
+pub fn fails<T, E: Into<anyhow::Error>>(outcome: Result<T, E>, says: &str) -> Result<()> {
+    let error = outcome.err().context("it passes")?;
+    let said = format!("{:#}", error.into());
+    ensure!(said.contains(says), "it does not say {says:?}, but: {said}");
+    Ok(())
 }
 
 /// The files and links that Git knows, and those that are new and not ignored.
 pub fn tracked() -> Result<&'static [String]> {
-    static TRACKED: OnceLock<Result<Vec<String>, String>> = OnceLock::new();
-    let tracked = TRACKED.get_or_init(|| list().map_err(|error| format!("{error:#}")));
-    tracked
-        .as_deref()
-        .map_err(|error| anyhow::anyhow!("{error}"))
+    static TRACKED: Once<Vec<String>> = Once::new();
+    Ok(TRACKED.get("", list)?)
 }
 
 fn list() -> Result<Vec<String>> {
