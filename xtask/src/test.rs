@@ -62,6 +62,8 @@ pub enum Skip {
     Charts,
     /// Terraform
     Terraform,
+    /// Terragrunt, or Go to compile it
+    Terragrunt,
     /// The database of security advisories
     Advisories,
 }
@@ -71,7 +73,7 @@ impl Skip {
     fn parts(self) -> &'static [Choice] {
         match self {
             Self::Schemas => &[Choice::Manifests, Choice::Platform],
-            Self::Charts | Self::Terraform => &[Choice::Platform],
+            Self::Charts | Self::Terraform | Self::Terragrunt => &[Choice::Platform],
             Self::Advisories => &[Choice::SupplyChain],
         }
     }
@@ -92,6 +94,10 @@ impl Skip {
                 "there is no `terraform` on PATH: install it from \
                  https://developer.hashicorp.com/terraform/install",
             ),
+            Self::Terragrunt => (
+                "platform: the live tree of Terragrunt, and Atlantis' projects",
+                "there is neither `terragrunt` nor `go` on PATH: install Go from https://go.dev/dl",
+            ),
             Self::Advisories => (
                 "supply chain: security advisories",
                 "their database cannot be fetched",
@@ -105,6 +111,7 @@ impl Skip {
             Self::Schemas => tools::schemas().is_none(),
             Self::Charts => tools::charts::source().is_none(),
             Self::Terraform => tools::find("terraform").is_none(),
+            Self::Terragrunt => tools::find("terragrunt").or(tools::find("go")).is_none(),
             Self::Advisories => parts.iter().any(|part| part.has_ignored("supply_chain")),
         }
     }
@@ -146,6 +153,7 @@ fn needs(part: Choice) -> &'static [&'static str] {
             "python/observability",
             "python/secrets",
             "terraform",
+            "terragrunt",
         ],
         Choice::Operations => &[
             "amtool",

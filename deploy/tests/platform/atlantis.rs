@@ -3,210 +3,201 @@
 //!
 //! What it knows is as server/core/config of runatlantis/atlantis v0.47.1 has it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::Path,
-    process::Command,
-};
+use std::{collections::BTreeSet, env, fs, path::Path};
 
 use anyhow::{Context, Result, bail, ensure};
-use deploy_tests::mutation::Mutations;
+use deploy_tests::mutation::{Mutations, tracked};
 use libtest_mimic::Trial;
 use serde_json::Value;
-use tools::python;
 
 use crate::{
-    terragrunt::{Live, Unit, resolved},
-    tree::{DIRECTORY, succeeded},
+    terragrunt::{Live, Terragrunt},
+    tree::{DIRECTORY, skipped},
 };
 
 /// What a repository says of itself, and what the server says of repositories.
 const REPOSITORY: &str = "atlantis.yaml";
 const SERVER: &str = "atlantis-server.yaml";
 
-/// The keys that a project may state if the server allows it, where it states another rule.
-const OVERRIDES: [&str; 10] = [
-    "apply_requirements",
-    "custom_policy_check",
-    "delete_source_branch_on_merge",
-    "import_requirements",
-    "plan_requirements",
-    "policy_check",
-    "repo_locking",
-    "repo_locks",
-    "silence_pr_comments",
-    "workflow",
+/// Set to 1, it has this test write what it would otherwise compare.
+const UPDATE: &str = "UPDATE";
+
+const HEADER: &str = "\
+# One project a unit of live/, in the order of their `dependency` blocks. Generated from the units by
+# `UPDATE=1 cargo test -p deploy-tests --test platform -- atlantis`. Workflow and requirements are the
+# server's: atlantis-server.yaml.
+version: 3
+automerge: false
+abort_on_execution_order_fail: true
+projects:
+";
+
+/// The keys of the server's file, of a repository there, and of a workflow.
+const KEYS: [(&str, &str); 3] = [
+    (
+        "the server",
+        "external_stores metrics policies repos team_authz workflows",
+    ),
+    (
+        "the repository",
+        "allow_custom_workflows allowed_overrides allowed_workflows apply_requirements autodiscover branch \
+         custom_policy_check delete_source_branch_on_merge id import_requirements plan_requirements \
+         policy_check post_workflow_hooks pre_workflow_hooks repo_config_file repo_locking repo_locks \
+         silence_pr_comments workflow",
+    ),
+    ("a workflow", "apply import plan policy_check state_rm"),
 ];
 
-const STEPS: [&str; 8] = [
-    "apply", "env", "import", "init", "multienv", "plan", "run", "show",
+/// A step, and its settings beside `shell` and `shellArgs`.
+const STEPS: [(&str, &str); 8] = [
+    ("apply", "extra_args"),
+    ("env", "command name value"),
+    ("import", "extra_args"),
+    ("init", "extra_args"),
+    ("multienv", "command output"),
+    ("plan", "extra_args"),
+    ("run", "command output"),
+    ("show", "extra_args"),
 ];
 
-/// Both files.
-struct Atlantis {
-    repository: Value,
-    server: Value,
-}
-
-pub fn trials(mutations: &Mutations) -> Vec<Trial> {
-    type Check = fn(&Path, &Atlantis, &Live) -> Result<()>;
-    let checks: [(&str, Check); 4] = [
-        ("atlantis, keys are known", keys_are_known),
-        ("atlantis, every unit is a project", units_are_projects),
-        ("atlantis, a change plans what it changes", changes_plan),
-        ("atlantis, an apply is approved", applies_are_approved),
-    ];
-    let trials = checks.into_iter().flat_map(|(name, check)| {
-        mutations.trials(name, move |tree| {
-            check(tree, &Atlantis::read(tree)?, &Live::read(tree)?)
-        })
+pub fn trials(terragrunt: Option<&Terragrunt>, mutations: &Mutations) -> Vec<Trial> {
+    let mut trials = mutations.trials("atlantis, keys are known", |tree| {
+        keys_are_known(&server(tree)?)
     });
-    trials.collect()
-}
-
-impl Atlantis {
-    fn read(tree: &Path) -> Result<Self> {
-        Ok(Self {
-            repository: yaml(tree, REPOSITORY)?,
-            server: yaml(tree, SERVER)?,
-        })
-    }
-
-    fn projects(&self) -> Result<&Vec<Value>> {
-        self.repository["projects"]
-            .as_array()
-            .context("there are no projects")
-    }
-
-    /// What the server says of this repository: the only one that it knows.
-    fn rules(&self) -> Result<&Value> {
-        match self.server["repos"].as_array().map(Vec::as_slice) {
-            Some([rules]) => Ok(rules),
-            _ => bail!("the server has not one repository"),
-        }
-    }
-}
-
-fn yaml(tree: &Path, file: &str) -> Result<Value> {
-    const READ: &str =
-        "import json,sys,yaml; json.dump(yaml.safe_load(open(sys.argv[1])), sys.stdout)";
-    let json = succeeded(
-        &Command::new(python::environment("manifests")?.join("python"))
-            .args(["-c", READ])
-            .arg(tree.join(DIRECTORY).join(file))
-            .output()?,
-    )
-    .with_context(|| file.to_owned())?;
-    Ok(serde_json::from_str(&json)?)
-}
-
-fn keys_are_known(_: &Path, atlantis: &Atlantis, _: &Live) -> Result<()> {
-    let repository = [
-        "abort_on_execution_order_fail",
-        "allowed_regexp_prefixes",
-        "autodiscover",
-        "automerge",
-        "delete_source_branch_on_merge",
-        "emoji_reaction",
-        "parallel_apply",
-        "parallel_plan",
-        "policies",
-        "projects",
-        "repo_locks",
-        "silence_pr_comments",
-        "version",
-        "workflows",
-    ];
-    known(REPOSITORY, &atlantis.repository, &repository)?;
-    ensure!(
-        atlantis.repository["version"] == 3,
-        "{REPOSITORY} is not of version 3"
+    trials.extend(mutations.trials("atlantis, an apply is approved", |tree| {
+        applies_are_approved(&server(tree)?)
+    }));
+    let Some(terragrunt) = terragrunt.cloned() else {
+        trials.push(skipped("atlantis", "terragrunt` or no `terraform"));
+        return trials;
+    };
+    trials.extend(
+        mutations.trials("atlantis, every unit is a project", move |tree| {
+            is_current(tree, &*terragrunt.live(tree)?)
+        }),
     );
-    let project = [
-        "autoplan",
-        "branch",
-        "depends_on",
-        "dir",
-        "execution_order_group",
-        "name",
-        "terraform_distribution",
-        "terraform_version",
-        "workspace",
-    ];
-    for project_said in atlantis.projects()? {
-        let name = project_said["name"].as_str().unwrap_or("a project");
-        known(name, project_said, &[&project[..], &OVERRIDES].concat())?;
-        known(
-            name,
-            &project_said["autoplan"],
-            &["enabled", "when_modified"],
-        )?;
+    trials
+}
+
+fn server(tree: &Path) -> Result<Value> {
+    let text = fs::read_to_string(tree.join(DIRECTORY).join(SERVER))?;
+    yaml_serde::from_str(&text).context(SERVER)
+}
+
+/// What the server says of this repository: the only one that it knows.
+fn rules(server: &Value) -> Result<&Value> {
+    match server["repos"].as_array().map(Vec::as_slice) {
+        Some([rules]) => Ok(rules),
+        _ => bail!("the server has not one repository"),
     }
-    let server = [
-        "external_stores",
-        "metrics",
-        "policies",
-        "repos",
-        "team_authz",
-        "workflows",
-    ];
-    known(SERVER, &atlantis.server, &server)?;
-    let rules = [
-        "allow_custom_workflows",
-        "allowed_overrides",
-        "allowed_workflows",
-        "apply_requirements",
-        "autodiscover",
-        "branch",
-        "custom_policy_check",
-        "delete_source_branch_on_merge",
-        "id",
-        "import_requirements",
-        "plan_requirements",
-        "policy_check",
-        "post_workflow_hooks",
-        "pre_workflow_hooks",
-        "repo_config_file",
-        "repo_locking",
-        "repo_locks",
-        "silence_pr_comments",
-        "workflow",
-    ];
-    known(SERVER, atlantis.rules()?, &rules)?;
-    let workflows = atlantis.server["workflows"]
-        .as_object()
-        .context("it has no workflows")?;
-    for (name, workflow) in workflows {
-        known(
-            name,
-            workflow,
-            &["apply", "import", "plan", "policy_check", "state_rm"],
-        )?;
+}
+
+/// Whether the repository's file is what the units say.
+fn is_current(tree: &Path, live: &Live) -> Result<()> {
+    let generated = generated(live)?;
+    let file = tree.join(DIRECTORY).join(REPOSITORY);
+    if tree == tools::root() && env::var_os(UPDATE).is_some_and(|value| value == "1") {
+        fs::write(&file, &generated)?;
+    }
+    let written = fs::read_to_string(file)?;
+    let differ = |(_, (is, wanted)): &(usize, (&str, &str))| is != wanted;
+    let lines = || {
+        written
+            .lines()
+            .chain([""])
+            .zip(generated.lines().chain([""]))
+    };
+    if let Some((at, (is, wanted))) = lines().enumerate().find(differ) {
+        bail!(
+            "{REPOSITORY}:{}: {is:?}, and the units say {wanted:?}: see its head",
+            at + 1
+        );
+    }
+    ensure!(
+        written == generated,
+        "{REPOSITORY} has more or fewer lines than the units say"
+    );
+    Ok(())
+}
+
+/// The repository's file. A unit is planned when a file changes of which it is made: those of live/ from
+/// its own directory upwards, and those of its modules. Each pattern is of a directory.
+fn generated(live: &Live) -> Result<String> {
+    let mut projects = BTreeSet::new();
+    for (name, unit) in &live.units {
+        let project = |unit: &String| unit.replace('/', "-");
+        let needed: BTreeSet<String> = unit.dependencies.values().map(project).collect();
+        let depends_on: String = needed
+            .iter()
+            .map(|name| format!("      - {name}\n"))
+            .collect();
+        let depends_on = match needed.is_empty() {
+            true => String::new(),
+            false => format!("    depends_on:\n{depends_on}"),
+        };
+        let mut patterns = BTreeSet::new();
+        for file in tracked()?
+            .iter()
+            .filter_map(|file| file.strip_prefix(DIRECTORY))
+        {
+            let (directory, file) = file.rsplit_once('/').context("it is below the directory")?;
+            let (_, extension) = file.rsplit_once('.').unwrap_or_default();
+            if let Some(above) = directory.strip_prefix("/live") {
+                if extension == "hcl" && format!("/{name}/").starts_with(&format!("{above}/")) {
+                    let up = name.matches('/').count() + 1 - above.matches('/').count();
+                    patterns.insert(format!("{}{file}", "../".repeat(up)));
+                }
+            } else if let Some(below) = directory.strip_prefix("/modules/") {
+                let module = below.split('/').next().unwrap_or_default();
+                if unit.modules.iter().any(|used| used == module)
+                    && !below.ends_with("/tests")
+                    && extension != "md"
+                {
+                    let up = "../".repeat(name.matches('/').count() + 2);
+                    patterns.insert(format!("{up}modules/{below}/*.{extension}"));
+                }
+            }
+        }
+        let when_modified: String = (patterns.iter())
+            .map(|pattern| format!("        - \"{pattern}\"\n"))
+            .collect();
+        let depth = depth(live, name);
+        let project = format!(
+            "  - name: {}\n    dir: {DIRECTORY}/live/{name}\n    workspace: default\n    \
+             execution_order_group: {depth}\n{depends_on}    autoplan:\n      enabled: true\n      \
+             when_modified:\n{when_modified}",
+            project(name)
+        );
+        projects.insert((depth, project));
+    }
+    let projects: String = projects.into_iter().map(|(_, project)| project).collect();
+    Ok(format!("{HEADER}{projects}"))
+}
+
+/// How many units have to be there before this one, of those that depend on each other.
+fn depth(live: &Live, unit: &str) -> usize {
+    let dependencies = live.units[unit].dependencies.values();
+    let depths = dependencies.map(|of| depth(live, of) + 1);
+    depths.max().unwrap_or_default()
+}
+
+fn keys_are_known(server: &Value) -> Result<()> {
+    let [of_server, of_rules, of_workflow] = KEYS;
+    known(of_server, server)?;
+    known(of_rules, rules(server)?)?;
+    let workflows = server["workflows"].as_object();
+    for workflow in workflows.context("it has no workflows")?.values() {
+        known(of_workflow, workflow)?;
         for (stage, steps) in workflow.as_object().into_iter().flatten() {
-            known(stage, steps, &["steps"])?;
-            let steps = steps["steps"]
-                .as_array()
-                .with_context(|| format!("{stage} has no steps"))?;
-            for step in steps {
-                let name = step
-                    .as_str()
-                    .or_else(|| step.as_object()?.keys().next().map(String::as_str));
-                let name = name.context("a step has a name")?;
-                ensure!(
-                    STEPS.contains(&name),
-                    "{stage} has a step {name:?}, which is none"
-                );
-                let settings = match name {
-                    "env" => ["command", "name", "value"].as_slice(),
-                    "run" | "multienv" => &["command", "output"],
-                    _ => &["extra_args"],
-                };
-                known(
-                    name,
-                    &step[name],
-                    &[settings, &["shell", "shellArgs"]].concat(),
-                )?;
+            known((stage, "steps"), steps)?;
+            let steps = steps["steps"].as_array();
+            for step in steps.with_context(|| format!("{stage} has no steps"))? {
+                let name = step.as_object().and_then(|step| step.keys().next());
+                let name = name.map(String::as_str).or(step.as_str());
+                let known_step = STEPS.into_iter().find(|(known, _)| Some(*known) == name);
+                let (name, settings) = known_step
+                    .with_context(|| format!("{stage} has a step {name:?}, which is none"))?;
+                known((name, &format!("{settings} shell shellArgs")), &step[name])?;
             }
         }
     }
@@ -214,223 +205,46 @@ fn keys_are_known(_: &Path, atlantis: &Atlantis, _: &Live) -> Result<()> {
 }
 
 /// Whether a map, if it is one, has no other key.
-fn known(what: &str, map: &Value, keys: &[&str]) -> Result<()> {
+fn known((what, keys): (&str, &str), map: &Value) -> Result<()> {
     for key in map.as_object().into_iter().flat_map(|map| map.keys()) {
         ensure!(
-            keys.contains(&key.as_str()),
+            keys.split_whitespace().any(|known| known == key),
             "{what} has {key:?}, which Atlantis does not know"
         );
     }
     Ok(())
 }
 
-fn units_are_projects(_: &Path, atlantis: &Atlantis, live: &Live) -> Result<()> {
-    let prefix = format!("{DIRECTORY}/live/");
-    let mut units = BTreeMap::new();
-    let mut names = BTreeSet::new();
-    for project in atlantis.projects()? {
-        let name = project["name"].as_str().context("a project has no name")?;
-        let is_safe = |letter: char| letter.is_ascii_alphanumeric() || "-_./".contains(letter);
-        ensure!(
-            name.chars().all(is_safe),
-            "{name:?} is no name of a project"
-        );
-        ensure!(names.insert(name), "two projects are named {name}");
-        let dir = project["dir"]
-            .as_str()
-            .with_context(|| format!("{name} has no dir"))?;
-        let unit = dir.strip_prefix(&prefix).unwrap_or(dir);
-        ensure!(
-            live.units.contains_key(unit),
-            "{name} is of {dir}, which is no unit"
-        );
-        ensure!(
-            units.insert(unit, (name, project)).is_none(),
-            "two projects are of {unit}"
-        );
-        let workflow = project["workflow"]
-            .as_str()
-            .or(atlantis.rules()?["workflow"].as_str());
-        let workflow = workflow.with_context(|| format!("{name} has no workflow"))?;
-        ensure!(
-            atlantis.server["workflows"].get(workflow).is_some(),
-            "{name} has the workflow {workflow}, which the server does not have"
-        );
-    }
-    for (name, unit) in &live.units {
-        let (project, said) = units
-            .get(name.as_str())
-            .with_context(|| format!("no project is of the unit {name}"))?;
-        let named: Vec<&str> = said["depends_on"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect();
-        for of in &named {
-            ensure!(
-                names.contains(of),
-                "{project} depends on {of}, which is no project"
-            );
-        }
-        let expected = unit
-            .dependencies
-            .values()
-            .filter_map(|of| Some(units.get(of.as_str())?.0));
-        let expected: BTreeSet<&str> = expected.collect();
-        let named: BTreeSet<&str> = named.into_iter().collect();
-        ensure!(
-            named == expected,
-            "{project} depends on {named:?}, and its unit on {expected:?}"
-        );
-    }
-    Ok(())
-}
-
-/// A unit is planned when its own file changes, root.hcl, or its module. Each pattern is of a file.
-fn changes_plan(tree: &Path, atlantis: &Atlantis, live: &Live) -> Result<()> {
-    let mut files = Vec::new();
-    list(&tree.join(DIRECTORY), "", &mut files)?;
-    files.sort();
-    for project in atlantis.projects()? {
-        let name = project["name"].as_str().unwrap_or("a project");
-        let dir = project["dir"]
-            .as_str()
-            .with_context(|| format!("{name} has no dir"))?;
-        let directory = dir.strip_prefix(&format!("{DIRECTORY}/")).unwrap_or(dir);
-        ensure!(
-            project["autoplan"]["enabled"] != false,
-            "{name} is not planned"
-        );
-        let patterns = project["autoplan"]["when_modified"]
-            .as_array()
-            .with_context(|| format!("{name} does not say when it is planned"))?;
-        let mut planned_by = BTreeSet::new();
-        for pattern in patterns.iter().filter_map(Value::as_str) {
-            let path = resolved(directory, pattern).with_context(|| name.to_owned())?;
-            let found: Vec<&String> = files.iter().filter(|file| matches(&path, file)).collect();
-            ensure!(
-                !found.is_empty(),
-                "{name} waits for {pattern}, and there is no such file"
-            );
-            planned_by.extend(found);
-        }
-        let unit = directory.strip_prefix("live/").unwrap_or(directory);
-        let unit = live
-            .units
-            .get(unit)
-            .with_context(|| format!("{dir} is no unit"))?;
-        for file in &files {
-            ensure!(
-                !belongs_to(file, directory, unit, live) || planned_by.contains(file),
-                "{name} is not planned when {file} changes"
-            );
-        }
-    }
-    Ok(())
-}
-
-/// Whether what a unit makes can change with this file.
-fn belongs_to(file: &str, directory: &str, unit: &Unit, live: &Live) -> bool {
-    let of_module = live.modules_of(unit).into_iter().any(|module| {
-        let inner = file.strip_prefix(&format!("modules/{module}/"));
-        inner.is_some_and(|inner| !inner.starts_with("tests/") && !inner.ends_with(".md"))
-    });
-    let above = file.rsplit_once('/').map_or("", |(above, _)| above);
-    let of_live = file.ends_with(".hcl")
-        && above.starts_with("live")
-        && (directory == above || directory.starts_with(&format!("{above}/")));
-    of_module || of_live
-}
-
-fn list(directory: &Path, below: &str, files: &mut Vec<String>) -> Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let path = format!("{below}{}", entry.file_name().to_string_lossy());
-        if entry.path().is_dir() {
-            list(&entry.path(), &format!("{path}/"), files)?;
-        } else {
-            files.push(path);
-        }
-    }
-    Ok(())
-}
-
-/// As moby's patternmatcher, which Atlantis asks: what a pattern says of a directory is of all in it.
-fn matches(pattern: &str, file: &str) -> bool {
-    fn parts(pattern: &[&str], path: &[&str]) -> bool {
-        match (pattern, path) {
-            ([], _) => true,
-            (["**", rest @ ..], _) => (0..=path.len()).any(|skip| {
-                // It stands for what is below a directory, and never for nothing at the end.
-                (!rest.is_empty() || skip < path.len()) && parts(rest, &path[skip..])
-            }),
-            ([first, rest @ ..], [name, below @ ..]) => letters(first, name) && parts(rest, below),
-            _ => false,
-        }
-    }
-    fn letters(pattern: &str, name: &str) -> bool {
-        match pattern.split_once('*') {
-            None => pattern == name,
-            Some((before, after)) => name.strip_prefix(before).is_some_and(|rest| {
-                rest.char_indices()
-                    .map(|(at, _)| at)
-                    .chain([rest.len()])
-                    .any(|at| letters(after, &rest[at..]))
-            }),
-        }
-    }
-    let pattern: Vec<&str> = pattern.split('/').collect();
-    let file: Vec<&str> = file.split('/').collect();
-    parts(&pattern, &file)
-}
-
 /// The server demands an approval, and a pull request cannot take that away, nor say what runs.
-fn applies_are_approved(_: &Path, atlantis: &Atlantis, _: &Live) -> Result<()> {
-    let rules = atlantis.rules()?;
-    let list = |value: &Value| -> Vec<String> {
-        let items = value.as_array().into_iter().flatten();
-        items.filter_map(Value::as_str).map(str::to_owned).collect()
+fn applies_are_approved(server: &Value) -> Result<()> {
+    let rules = rules(server)?;
+    let lists = |key: &str, wanted: &str| {
+        let mut items = rules[key].as_array().into_iter().flatten();
+        items.any(|item| item == wanted)
     };
     let path = format!("{DIRECTORY}/{REPOSITORY}");
-    ensure!(
-        rules["repo_config_file"] == *path,
-        "the server reads {}, not {path}",
-        rules["repo_config_file"]
-    );
-    let required = list(&rules["apply_requirements"]);
+    let read = &rules["repo_config_file"];
+    ensure!(*read == *path, "the server reads {read}, not {path}");
     for requirement in ["approved", "mergeable"] {
         ensure!(
-            required.iter().any(|one| one == requirement),
+            lists("apply_requirements", requirement),
             "the server applies what is not {requirement}"
         );
     }
     ensure!(
-        rules["allow_custom_workflows"] != true && atlantis.repository["workflows"].is_null(),
+        rules["allow_custom_workflows"] != true,
         "a pull request says what runs"
     );
-    let allowed = list(&rules["allowed_overrides"]);
     for rule in ["apply_requirements", "import_requirements"] {
         ensure!(
-            !allowed.iter().any(|one| one == rule),
+            !lists("allowed_overrides", rule),
             "a pull request may change its own {rule}"
         );
     }
-    let workflows = list(&rules["allowed_workflows"]);
-    for project in atlantis.projects()? {
-        let name = project["name"].as_str().unwrap_or("a project");
-        for key in OVERRIDES {
-            ensure!(
-                project.get(key).is_none() || allowed.iter().any(|one| one == key),
-                "{name} states {key}, which the server does not allow"
-            );
-        }
-        if let Some(workflow) = project["workflow"].as_str() {
-            ensure!(
-                workflows.is_empty() || workflows.iter().any(|one| one == workflow),
-                "{name} has the workflow {workflow}, which the server does not allow"
-            );
-        }
-    }
+    let workflow = rules["workflow"].as_str().context("it has no workflow")?;
+    ensure!(
+        server["workflows"].get(workflow).is_some(),
+        "the workflow {workflow} is one that the server does not have"
+    );
     Ok(())
 }

@@ -2,21 +2,20 @@
 //!
 //! The pictures are in target/diagrams afterwards, in both themes.
 
-use std::{
-    fs,
-    io::Write,
-    path::Path,
-    process::{Command, Stdio},
-};
+use std::{fs, path::Path, process::Command};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use deploy_tests::mutation::{Mutations, fails};
 use libtest_mimic::Trial;
+use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tools::{find_or_fetch, node, root, target};
 
-use crate::links;
+use crate::{
+    links,
+    tree::{fed, succeeded},
+};
 
 pub fn trials(mutations: &Mutations) -> Vec<Trial> {
     let mut trials = vec![Trial::test("diagrams: each can be read", || {
@@ -43,30 +42,26 @@ pub fn trials(mutations: &Mutations) -> Vec<Trial> {
 
 /// Every block of ```` ```mermaid ```` in the documents.
 fn diagrams(tree: &Path) -> Result<Vec<Value>> {
-    let mut all: Vec<Value> = Vec::new();
-    for document in links::documents(tree)? {
-        let mut block: Option<(usize, String)> = None;
-        for (at, line) in document.text.lines().enumerate() {
-            match &mut block {
-                None if line.trim() == "```mermaid" => block = Some((at + 2, String::new())),
-                Some((first, text)) if line.trim() == "```" => {
-                    let stem = document.name.replace(['/', '.'], "-");
-                    all.push(json!({
-                        "name": format!("{stem}-{first}"),
-                        "file": document.name,
-                        "line": first,
-                        "text": text,
-                    }));
-                    block = None;
-                }
-                Some((_, text)) => {
-                    text.push_str(line);
-                    text.push('\n');
-                }
-                None => {}
+    let mut all = Vec::new();
+    for (file, document) in links::documents(tree)? {
+        let mut events = Parser::new(&document).into_offset_iter();
+        while let Some((event, block)) = events.next() {
+            if event != Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced("mermaid".into()))) {
+                continue;
             }
+            ensure!(
+                document[block.clone()].ends_with("```"),
+                "{file}: a diagram has no end"
+            );
+            let parts = events.by_ref().map_while(|(event, _)| match event {
+                Event::Text(text) => Some(text.into_string()),
+                _ => None,
+            });
+            let line = links::line_of(&document, block.start) + 1;
+            let name = format!("{}-{line}", file.replace(['/', '.'], "-"));
+            let text: String = parts.collect();
+            all.push(json!({"name": name, "file": file, "line": line, "text": text}));
         }
-        ensure!(block.is_none(), "{}: a diagram has no end", document.name);
     }
     Ok(all)
 }
@@ -75,23 +70,15 @@ fn diagrams(tree: &Path) -> Result<Vec<Value>> {
 fn drawn(diagrams: &[Value], directory: &Path) -> Result<()> {
     // Chromium writes to its home, whatever its profile is.
     let home = TempDir::new()?;
-    let mut child = Command::new("node")
-        .arg(root().join("deploy/tests/platform/diagrams.mjs"))
-        .arg(find_or_fetch("chromium")?)
-        .arg(node::packages("playwright")?)
-        .arg(node::packages("mermaid")?)
-        .arg(directory)
-        .env("HOME", home.path())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .context("`node` does not start")?;
-    let mut input = child.stdin.take().context("stdin is piped")?;
-    input.write_all(&serde_json::to_vec(diagrams)?)?;
-    drop(input);
-    let output = child.wait_with_output()?;
-    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    ensure!(output.status.success(), "{said}");
-    Ok(())
+    let output = fed(
+        Command::new("node")
+            .arg(root().join("deploy/tests/platform/diagrams.mjs"))
+            .arg(find_or_fetch("chromium")?)
+            .arg(node::packages("playwright")?)
+            .arg(node::packages("mermaid")?)
+            .arg(directory)
+            .env("HOME", home.path()),
+        &serde_json::to_vec(diagrams)?,
+    )?;
+    succeeded(&output).map(drop)
 }

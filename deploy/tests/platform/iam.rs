@@ -6,11 +6,9 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
-    io::Write,
+    env, fs,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
-    time::Duration,
+    process::{Command, Output},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -22,9 +20,8 @@ use tempfile::TempDir;
 use tools::{python, root};
 
 use crate::{
-    terraform::Terraform,
-    terragrunt::{ACCOUNT, Live},
-    tree::{script, succeeded},
+    terragrunt::{ACCOUNT, Live, Terragrunt},
+    tree::{fed, listening, script, skipped, succeeded},
 };
 
 /// Whose service account runs the backups.
@@ -51,32 +48,31 @@ const NEEDED: [[&str; 4]; 3] = [
     ],
 ];
 
-pub fn trials(terraform: Option<&Terraform>, mutations: &Mutations) -> Vec<Trial> {
-    let _ = mutations.rows::<4>("iam, known");
-    let Some(terraform) = terraform else {
-        let name = "iam: not run here; there is no `terraform` on PATH";
-        return vec![Trial::test(name, || Ok(())).with_ignored_flag(true)];
+pub fn trials(terragrunt: Option<&Terragrunt>, mutations: &Mutations) -> Vec<Trial> {
+    let Some(terragrunt) = terragrunt else {
+        return vec![skipped("iam", "terragrunt` or no `terraform")];
     };
     let mut trials = Vec::new();
-    let live = Live::read(&root());
-    let units = live.map(units_with_policies).unwrap_or_default();
+    let live = terragrunt.live(&root());
+    let units = live
+        .map(|live| units_with_policies(&live))
+        .unwrap_or_default();
     assert!(
         units.is_empty() || units.iter().any(|unit| unit == BROKEN),
         "there is no {BROKEN}"
     );
     for unit in units {
-        let terraform = terraform.clone();
-        let planned = unit.clone();
+        let (terragrunt, planned) = (terragrunt.clone(), unit.clone());
         // The module is broken, and one unit of it planned.
         let below = if unit == BROKEN { "" } else { &unit };
         trials.extend(mutations.trials_below(
             below,
             &format!("iam, {unit}, its policies are of what AWS has"),
             "iam, known",
-            move |tree| policies_are_known(&terraform, tree, &planned),
+            move |tree| policies_are_known(&terragrunt, tree, &planned),
         ));
     }
-    type Check = fn(&Terraform) -> Result<()>;
+    type Check = fn(&Terragrunt) -> Result<()>;
     let checks: [(&str, Check); 2] = [
         (
             "a backup may do what it does, and no more",
@@ -85,37 +81,30 @@ pub fn trials(terraform: Option<&Terraform>, mutations: &Mutations) -> Vec<Trial
         ("a backup needs each of its rights", backup_needs_its_rights),
     ];
     for (name, check) in checks {
-        let terraform = terraform.clone();
+        let terragrunt = terragrunt.clone();
         trials.push(Trial::test(format!("iam, {name}"), move || {
-            Ok(check(&terraform).map_err(|error| format!("{error:#}"))?)
+            Ok(check(&terragrunt).map_err(|error| format!("{error:#}"))?)
         }));
     }
     trials
 }
 
 /// Every unit with roles, and one unit of each other module: those differ in names alone.
-fn units_with_policies(live: Live) -> Vec<String> {
+fn units_with_policies(live: &Live) -> Vec<String> {
     let mut modules = BTreeSet::new();
-    let units = live.units.into_iter().filter(|(_, unit)| {
-        let has_roles = ["identity", "cluster-roles"].contains(&unit.module.as_str());
-        modules.insert(unit.module.clone()) || has_roles
+    let units = live.units.iter().filter(|(_, unit)| {
+        let module = unit.modules[0].as_str();
+        modules.insert(module) || ["identity", "cluster-roles"].contains(&module)
     });
-    units.map(|(name, _)| name).collect()
+    units.map(|(name, _)| name.clone()).collect()
 }
 
-fn policies_are_known(terraform: &Terraform, tree: &Path, unit: &str) -> Result<()> {
-    let plan = Live::read(tree)?.plan(terraform, tree, unit)?;
-    let policies = policies_in(&plan, unit)?;
-    let mut child = Command::new(python::environment("checkov")?.join("python"))
-        .arg(script("policies.py"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
-    let mut input = child.stdin.take().context("stdin is piped")?;
-    input.write_all(Value::Array(policies).to_string().as_bytes())?;
-    drop(input);
-    succeeded(&child.wait_with_output()?).map(drop)
+fn policies_are_known(terragrunt: &Terragrunt, tree: &Path, unit: &str) -> Result<()> {
+    let plan = terragrunt.plan(&*terragrunt.live(tree)?, unit)?;
+    let policies = Value::Array(policies_in(&plan, unit)?).to_string();
+    let mut python = Command::new(python::environment("checkov")?.join("python"));
+    python.arg(script("policies.py"));
+    succeeded(&fed(&mut python, policies.as_bytes())?).map(drop)
 }
 
 /// Each policy that Terraform plans.
@@ -143,8 +132,8 @@ fn policies_in(plan: &Value, unit: &str) -> Result<Vec<Value>> {
     Ok(found)
 }
 
-fn backup_and_no_more(terraform: &Terraform) -> Result<()> {
-    let aws = Aws::start(terraform)?;
+fn backup_and_no_more(terragrunt: &Terragrunt) -> Result<()> {
+    let aws = Aws::start(terragrunt)?;
     aws.enforce(&aws.policy)?;
     succeeded(&aws.script("backup.sh", "upload")?)?;
     let dump = fs::read(aws.work().join(DUMP))?;
@@ -157,33 +146,32 @@ fn backup_and_no_more(terraform: &Terraform) -> Result<()> {
 
     let bucket = &aws.bucket;
     let file = aws.work().join(DUMP).display().to_string();
-    for arguments in [
-        vec!["s3", "cp", &file, &format!("s3://{bucket}/{DUMP}")],
-        vec!["s3", "cp", &file, &format!("s3://{bucket}/velero/{DUMP}")],
-        vec!["s3", "cp", &file, &format!("s3://other/pg_dump/{DUMP}")],
-        vec!["s3", "cp", &format!("s3://{bucket}/velero/backup"), &file],
-        vec!["s3", "cp", "s3://other/pg_dump/backup", &file],
-        vec!["s3", "rm", &format!("s3://{bucket}/pg_dump/{DUMP}")],
-        vec!["s3", "ls", "s3://other/pg_dump/"],
-        vec!["s3", "ls"],
-        vec!["s3api", "delete-bucket-lifecycle", "--bucket", bucket],
-        vec!["iam", "list-roles"],
+    for refused in [
+        format!("s3 cp {file} s3://{bucket}/{DUMP}"),
+        format!("s3 cp {file} s3://{bucket}/velero/{DUMP}"),
+        format!("s3 cp {file} s3://other/pg_dump/{DUMP}"),
+        format!("s3 cp s3://{bucket}/velero/backup {file}"),
+        format!("s3 cp s3://other/pg_dump/backup {file}"),
+        format!("s3 rm s3://{bucket}/pg_dump/{DUMP}"),
+        "s3 ls s3://other/pg_dump/".to_owned(),
+        "s3 ls".to_owned(),
+        format!("s3api delete-bucket-lifecycle --bucket {bucket}"),
+        "iam list-roles".to_owned(),
     ] {
-        let output = aws.as_backup(&mut aws.cli(&arguments)).output()?;
+        let output = aws.as_backup(&mut aws.cli(&words(&refused))).output()?;
         let says = String::from_utf8_lossy(&output.stderr);
         ensure!(
             // Of an object that nobody may read, only the number of the error comes back.
             !output.status.success() && (says.contains("AccessDenied") || says.contains("(403)")),
-            "`aws {}` ends with {}: {says}",
-            arguments.join(" "),
+            "`aws {refused}` ends with {}: {says}",
             output.status
         );
     }
     Ok(())
 }
 
-fn backup_needs_its_rights(terraform: &Terraform) -> Result<()> {
-    let aws = Aws::start(terraform)?;
+fn backup_needs_its_rights(terragrunt: &Terragrunt) -> Result<()> {
+    let aws = Aws::start(terragrunt)?;
     for [action, script, step, says] in NEEDED {
         // A backup is there, so that nothing else is missing.
         aws.enforce(&aws.policy)?;
@@ -204,6 +192,10 @@ fn backup_needs_its_rights(terraform: &Terraform) -> Result<()> {
     Ok(())
 }
 
+fn words(arguments: &str) -> Vec<&str> {
+    arguments.split_whitespace().collect()
+}
+
 const DUMP: &str = "hello-20260101T000000Z.dump";
 
 /// moto, with the role as Terraform plans it.
@@ -219,33 +211,27 @@ struct Aws {
 }
 
 impl Aws {
-    fn start(terraform: &Terraform) -> Result<Self> {
-        let live = Live::read(&root())?;
-        let plan = live.plan(terraform, &root(), UNIT)?;
+    fn start(terragrunt: &Terragrunt) -> Result<Self> {
+        let plan = terragrunt.plan(&*terragrunt.live(&root())?, UNIT)?;
         let output = |name: &str| {
-            let value = &plan["output_changes"][name]["after"][ROLE];
-            value
-                .as_str()
-                .with_context(|| format!("{UNIT} puts out no {name} of {ROLE}"))
+            let value = plan["output_changes"][name]["after"][ROLE].as_str();
+            value.with_context(|| format!("{UNIT} puts out no {name} of {ROLE}"))
         };
-        let inputs = live.inputs(terraform, &root(), UNIT)?;
-        let bucket = inputs["buckets"]["backups"]["name"]
-            .as_str()
-            .context("it has a bucket")?;
+        let bucket = plan["inputs"]["buckets"]["backups"]["name"].as_str();
+        let bucket = bucket.context("it has a bucket")?;
 
         let programs = python::environment("backup")?;
         let directory = TempDir::new()?;
         let port = free_port()?;
         let log = directory.path().join("moto.log");
-        let process = Process::start_server(
+        let process = Process::start(
             Command::new(programs.join("moto_server"))
                 .args(["--host", "127.0.0.1", "--port"])
                 .arg(port.to_string())
                 .env("MOTO_ACCOUNT_ID", ACCOUNT),
             Some(&log),
-            Duration::from_secs(60),
-            || Connection::open(port).is_ok(),
         )?;
+        listening(port, &log)?;
         let mut aws = Self {
             programs,
             directory,
@@ -268,28 +254,12 @@ impl Aws {
         aws.admin(&["s3", "mb", "s3://other"])?;
         aws.admin(&["s3", "cp", &file, &format!("s3://{bucket}/velero/backup")])?;
         aws.admin(&["s3", "cp", &file, "s3://other/pg_dump/backup"])?;
-        let trust = output("trusts")?;
-        let made = [
-            "iam",
-            "create-role",
-            "--role-name",
-            ROLE,
-            "--assume-role-policy-document",
-        ];
-        aws.admin(&[&made[..], &[trust, "--output", "json"]].concat())?;
-        let arn = format!("arn:aws:iam::{ACCOUNT}:role/{ROLE}");
-        let assumed = aws.admin(&[
-            "sts",
-            "assume-role-with-web-identity",
-            "--role-arn",
-            &arn,
-            "--role-session-name",
-            "backup",
-            "--web-identity-token",
-            "token",
-            "--output",
-            "json",
-        ])?;
+        let create = format!("iam create-role --role-name {ROLE} --assume-role-policy-document");
+        aws.admin(&[words(&create), vec![output("trusts")?]].concat())?;
+        let assumed = aws.admin(&words(&format!(
+            "sts assume-role-with-web-identity --role-arn arn:aws:iam::{ACCOUNT}:role/{ROLE} \
+             --role-session-name backup --web-identity-token token --output json"
+        )))?;
         let assumed: Value = serde_json::from_str(&assumed)?;
         aws.credentials = assumed["Credentials"].clone();
         Ok(aws)
@@ -302,15 +272,9 @@ impl Aws {
     /// Gives the role this policy, and from then on refuses what nobody allows.
     fn enforce(&self, policy: &str) -> Result<()> {
         self.free_requests("inf")?;
-        let put = [
-            "iam",
-            "put-role-policy",
-            "--role-name",
-            ROLE,
-            "--policy-name",
-            "own",
-        ];
-        self.admin(&[&put[..], &["--policy-document", policy]].concat())?;
+        let put =
+            format!("iam put-role-policy --role-name {ROLE} --policy-name own --policy-document");
+        self.admin(&[words(&put), vec![policy]].concat())?;
         self.free_requests("0")
     }
 
@@ -339,7 +303,7 @@ impl Aws {
         let path = format!(
             "{}:{}",
             self.programs.display(),
-            tools::path().to_string_lossy()
+            env::var("PATH").unwrap_or_default()
         );
         command
             .env("PATH", path)

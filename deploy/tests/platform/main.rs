@@ -25,32 +25,38 @@ mod traffic;
 mod tree;
 mod world;
 
+use anyhow::Result;
 use deploy_tests::{checker::Checker, mutation::Mutations};
-use libtest_mimic::Arguments;
+use libtest_mimic::{Arguments, Conclusion};
 use terraform::Terraform;
+use terragrunt::Terragrunt;
 
 fn main() {
-    let arguments = Arguments::from_args();
+    match run(&Arguments::from_args()) {
+        Ok(conclusion) => conclusion.exit(),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            std::process::exit(1);
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<Conclusion> {
     harness::process::end_all_on_signal().expect("this is the only place that asks");
-    let checker = Checker::new().unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        std::process::exit(1);
-    });
-    let terraform = Terraform::start().unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
-        std::process::exit(1);
-    });
-    let mutations = Mutations::of("platform").expect("the mutations can be read");
+    let checker = Checker::new()?;
+    let terraform = Terraform::start()?;
+    let terragrunt = Terragrunt::start(terraform.as_ref())?;
+    let mutations = Mutations::of("platform")?;
     let mut trials = Vec::new();
     trials.extend(addons::trials(&checker, &mutations));
-    trials.extend(atlantis::trials(&mutations));
+    trials.extend(atlantis::trials(terragrunt.as_ref(), &mutations));
     trials.extend(charts::trials(&checker, &mutations));
     trials.extend(checkov::trials(&mutations));
     trials.extend(clusters::trials(&checker, &mutations));
     trials.extend(diagrams::trials(&mutations));
     trials.extend(fits::trials(&checker, &mutations));
-    trials.extend(hygiene::trials());
-    trials.extend(iam::trials(terraform.as_ref(), &mutations));
+    trials.extend(hygiene::trials(&mutations));
+    trials.extend(iam::trials(terragrunt.as_ref(), &mutations));
     trials.extend(links::trials(&mutations));
     trials.extend(observability::trials(&checker, &mutations));
     trials.extend(overview::trials(&mutations));
@@ -58,10 +64,13 @@ fn main() {
     trials.extend(references::trials(&checker, &mutations));
     trials.extend(secrets::trials(&checker, &mutations));
     trials.extend(terraform::trials(terraform.as_ref(), &mutations));
-    trials.extend(terragrunt::trials(terraform.as_ref(), &mutations));
+    trials.extend(terragrunt::trials(terragrunt.as_ref(), &mutations));
     trials.extend(traffic::trials(&checker, &mutations));
-    mutations.assert_all_used();
-    // The trials have it, and its provider ends with the last of them.
-    drop(terraform);
-    libtest_mimic::run(&arguments, trials).exit();
+    // Without a program, its checks are skipped, and their mutations with them.
+    if terragrunt.is_some() {
+        mutations.assert_all_used();
+    }
+    // The trials have them, and the provider ends with the last of them.
+    drop((terraform, terragrunt));
+    Ok(libtest_mimic::run(arguments, trials))
 }

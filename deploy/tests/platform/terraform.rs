@@ -6,24 +6,23 @@
 //! with mocks. It proves nothing that the provider or AWS would say of a value.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    io::Write,
+    collections::BTreeSet,
+    env, fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
-    sync::{Arc, Mutex},
-    time::Duration,
+    process::Command,
+    sync::Arc,
 };
 
 use anyhow::{Context, Result, bail, ensure};
 use deploy_tests::mutation::Mutations;
-use harness::{client::Connection, host::free_port, process::Process};
+use harness::{host::free_port, process::Process};
 use libtest_mimic::Trial;
+use regex::Regex;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tools::root;
+use tools::{node, root};
 
-use crate::tree::{self, DIRECTORY, succeeded};
+use crate::tree::{self, DIRECTORY, fed, listening, succeeded};
 
 /// The provider of ephemeral resources.
 const UNMOCKED: &str = "unmocked";
@@ -31,16 +30,11 @@ const UNMOCKED: &str = "unmocked";
 /// Who vouches for a mocked cluster's service accounts.
 const ISSUER: &str = "https://oidc.eks.eu-central-1.amazonaws.com/id/MOCK";
 
-/// A plan, once it is made.
-pub type Planned = Arc<Mutex<Option<Value>>>;
-
 /// Terraform, and a provider for as long as this is there.
 #[derive(Clone)]
 pub struct Terraform {
-    program: PathBuf,
+    pub program: PathBuf,
     schemas: Arc<Value>,
-    /// What was planned before, by tree and unit: a unit's plan begins with those before it.
-    pub plans: Arc<Mutex<BTreeMap<(PathBuf, String), Planned>>>,
     /// Where the provider is, as Terraform takes it.
     provider: String,
     _running: Arc<(Process, TempDir)>,
@@ -48,32 +42,24 @@ pub struct Terraform {
 
 pub fn trials(terraform: Option<&Terraform>, mutations: &Mutations) -> Vec<Trial> {
     type Check = fn(&Terraform, &Path, &str) -> Result<()>;
-    const CHECKS: [(&str, &str, Check); 2] = [
-        ("valid", "terraform, valid", Terraform::valid),
-        (
-            "its tests pass",
-            "terraform, its tests pass",
-            Terraform::tested,
-        ),
+    const CHECKS: [(&str, Check); 2] = [
+        ("valid", Terraform::valid),
+        ("its tests pass", Terraform::tested),
     ];
     let mut trials = mutations.trials("terraform, exact versions", pinned);
     let Some(terraform) = terraform else {
-        for check in ["terraform, formatted", CHECKS[0].1, CHECKS[1].1] {
-            let _ = mutations.rows::<4>(check);
-        }
-        let name = "terraform: not run here; there is no `terraform` on PATH";
-        trials.push(Trial::test(name, || Ok(())).with_ignored_flag(true));
+        trials.push(tree::skipped("terraform", "terraform"));
         return trials;
     };
     let also = terraform.clone();
     trials.extend(mutations.trials("terraform, formatted", move |tree| also.formatted(tree)));
     for module in tree::modules(&root()).expect("the modules are in the project") {
-        for (what, mutated, check) in CHECKS {
+        for (what, check) in CHECKS {
             let (terraform, name) = (terraform.clone(), module.clone());
             trials.extend(mutations.trials_below(
                 &format!("{DIRECTORY}/modules/{module}/"),
                 &format!("terraform, modules/{module}, {what}"),
-                mutated,
+                &format!("terraform, {what}"),
                 move |tree| check(&terraform, tree, &name),
             ));
         }
@@ -88,21 +74,20 @@ impl Terraform {
             return Ok(None);
         };
         let directory = TempDir::new()?;
-        let packages = tools::node::packages("terraform")?;
+        let packages = node::packages("terraform")?;
         let file = directory.path().join("schemas.json");
         let schemas = schemas(&packages)?;
         fs::write(&file, schemas.to_string())?;
         let port = free_port()?;
         let log = directory.path().join("provider.log");
-        let provider = Process::start_server(
+        let provider = Process::start(
             Command::new("node")
                 .arg(tree::script("provider.mjs"))
                 .args([&packages, &file])
                 .arg(port.to_string()),
             Some(&log),
-            Duration::from_secs(60),
-            || Connection::open(port).is_ok(),
         )?;
+        listening(port, &log)?;
         // How Terraform is told of a provider that somebody else started.
         let provider_said = json!({"registry.terraform.io/hashicorp/aws": {
             "Protocol": "grpc",
@@ -114,64 +99,45 @@ impl Terraform {
         Ok(Some(Self {
             program,
             schemas: Arc::new(schemas),
-            plans: Arc::default(),
             provider: provider_said.to_string(),
             _running: Arc::new((provider, directory)),
         }))
     }
 
-    /// Terraform in a directory, without what somebody set for their own use of it.
+    /// Terraform in a directory.
     pub fn command(&self, directory: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("TF_") {
+        command.args(arguments).current_dir(directory);
+        self.set(&mut command);
+        command
+    }
+
+    /// Gives Terraform its provider, and nothing that somebody set for their own use of it.
+    pub fn set(&self, command: &mut Command) {
+        for (name, _) in env::vars_os() {
+            if ["TF_", "TG_"]
+                .iter()
+                .any(|prefix| name.to_string_lossy().starts_with(prefix))
+            {
                 command.env_remove(name);
             }
         }
         command
-            .args(arguments)
-            .current_dir(directory)
-            .stdin(Stdio::null())
             .env("TF_CLI_CONFIG_FILE", "/dev/null")
             .env("TF_IN_AUTOMATION", "1")
             .env("TF_REATTACH_PROVIDERS", &self.provider)
             .env("CHECKPOINT_DISABLE", "1");
-        command
     }
 
     fn formatted(&self, tree: &Path) -> Result<()> {
-        let directory = tree.join(DIRECTORY);
         let fmt = ["fmt", "-check", "-diff", "-recursive", "-no-color"];
-        succeeded(&self.command(&directory, &fmt).output()?)?;
-        // Terragrunt's files are HCL too, and Terraform formats them if nobody says whose they are.
-        let mut count = 0;
-        for file in tree::hcl(tree)?
-            .keys()
-            .filter(|file| file.ends_with(".hcl"))
-        {
-            let text = fs::read(directory.join(file))?;
-            let mut fmt = self
-                .command(&directory, &["fmt", "-no-color", "-"])
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()?;
-            let mut input = fmt.stdin.take().context("stdin is piped")?;
-            input.write_all(&text)?;
-            drop(input);
-            let output = fmt.wait_with_output()?;
-            succeeded(&output)?;
-            ensure!(output.stdout == text, "{file} is not formatted");
-            count += 1;
-        }
-        ensure!(count > 0, "there is no .hcl file");
-        Ok(())
+        succeeded(&self.command(&tree.join(DIRECTORY), &fmt).output()?).map(drop)
     }
 
     /// A copy of all modules, with this one ready: a module may use another.
     pub fn ready(&self, tree: &Path, module: &str) -> Result<(TempDir, PathBuf)> {
         let copy = TempDir::new()?;
-        tree::copy(&tree.join(DIRECTORY).join("modules"), copy.path())?;
+        tree::copy(tree, "modules", copy.path())?;
         let directory = copy.path().join(module);
         unmock(&directory)?;
         let init = ["init", "-backend=false", "-input=false", "-no-color"];
@@ -181,11 +147,8 @@ impl Terraform {
 
     fn valid(&self, tree: &Path, module: &str) -> Result<()> {
         let (_copy, directory) = self.ready(tree, module)?;
-        let said = succeeded(
-            &self
-                .command(&directory, &["validate", "-no-color"])
-                .output()?,
-        )?;
+        let mut validate = self.command(&directory, &["validate", "-no-color"]);
+        let said = succeeded(&validate.output()?)?;
         // A warning is one of a deprecation, or of what does nothing.
         ensure!(!said.contains("Warning:"), "{said}");
         Ok(())
@@ -207,11 +170,8 @@ impl Terraform {
             fs::remove_dir_all(&tests)?;
         }
         fs::create_dir(&tests)?;
-        let run = "run \"planned\" {\n  command = plan\n}\n";
-        fs::write(
-            tests.join("planned.tftest.hcl"),
-            format!("{providers}{run}"),
-        )?;
+        let run = format!("{providers}run \"planned\" {{\n  command = plan\n}}\n");
+        fs::write(tests.join("planned.tftest.hcl"), run)?;
         let said = self.test(directory, &["-verbose"])?;
         let plan = said
             .into_iter()
@@ -247,17 +207,15 @@ impl Terraform {
             .lines()
             .map(serde_json::from_str)
             .collect::<Result<Vec<Value>, _>>()?;
-        let problems: Vec<String> = said
-            .iter()
-            .filter(|line| line["type"] == "diagnostic")
-            .map(|line| {
-                let diagnostic = &line["diagnostic"];
-                let part = |of: &Value| of.as_str().unwrap_or_default().trim().to_owned();
-                let of = [&line["@testrun"], &diagnostic["snippet"]["code"]].map(part);
-                let says = [&diagnostic["summary"], &diagnostic["detail"]].map(part);
-                format!("{}, {}: {}", of.join(": "), says[0], says[1])
-            })
-            .collect();
+        let text = |value: &Value| value.as_str().unwrap_or_default().trim().to_owned();
+        let problems = said.iter().filter(|line| line["type"] == "diagnostic");
+        let problems = problems.map(|line| {
+            let diagnostic = &line["diagnostic"];
+            let code = text(&diagnostic["snippet"]["code"]);
+            let [summary, detail] = ["summary", "detail"].map(|part| text(&diagnostic[part]));
+            format!("{}: {code}, {summary}: {detail}", text(&line["@testrun"]))
+        });
+        let problems: Vec<String> = problems.collect();
         let summary = said
             .iter()
             .find_map(|line| line.get("test_summary"))
@@ -273,24 +231,17 @@ impl Terraform {
 /// Terraform 1.11 mocks no ephemeral resource, and refuses to test a module that has one. Here,
 /// those are of a provider that is not mocked.
 fn unmock(directory: &Path) -> Result<()> {
+    let ephemeral = Regex::new(r"(?m)^ephemeral .*\{$")?;
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
         if path.extension().is_some_and(|end| end == "tf") {
-            let lines = fs::read_to_string(&path)?;
-            let lines = lines
-                .lines()
-                .map(|line| match line.starts_with("ephemeral ") {
-                    true => format!("{line}\n  provider = aws.{UNMOCKED}\n"),
-                    false => format!("{line}\n"),
-                });
-            fs::write(path, lines.collect::<String>())?;
+            let text = fs::read_to_string(&path)?;
+            let with = format!("$0\n  provider = aws.{UNMOCKED}");
+            fs::write(path, ephemeral.replace_all(&text, with).as_bytes())?;
         }
     }
-    let provider = json!({"provider": {"aws": {"alias": UNMOCKED}}});
-    Ok(fs::write(
-        directory.join("unmocked.tf.json"),
-        provider.to_string(),
-    )?)
+    let provider = json!({"provider": {"aws": {"alias": UNMOCKED}}}).to_string();
+    Ok(fs::write(directory.join("unmocked.tf.json"), provider)?)
 }
 
 /// An ARN as AWS would give one to a resource of this type.
@@ -318,18 +269,10 @@ fn schemas(packages: &Path) -> Result<Value> {
     }
     let [resource, data, ephemeral] = used;
     let wanted = json!({"resource": resource, "data": data, "ephemeral": ephemeral});
-    let mut child = Command::new("node")
-        .arg(tree::script("schemas.mjs"))
-        .arg(packages)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .context("`node` does not start")?;
-    let mut input = child.stdin.take().context("stdin is piped")?;
-    input.write_all(wanted.to_string().as_bytes())?;
-    drop(input);
-    let schemas: Value = serde_json::from_str(&succeeded(&child.wait_with_output()?)?)?;
+    let mut node = Command::new("node");
+    node.arg(tree::script("schemas.mjs")).arg(packages);
+    let output = fed(&mut node, wanted.to_string().as_bytes())?;
+    let schemas: Value = serde_json::from_str(&succeeded(&output)?)?;
     for (kind, wanted) in wanted.as_object().into_iter().flatten() {
         let wanted = wanted.as_array().map_or(0, Vec::len);
         let found = schemas[kind].as_object().map_or(0, serde_json::Map::len);
@@ -344,41 +287,30 @@ fn schemas(packages: &Path) -> Result<Value> {
 
 /// Whether every module names one version of its provider, the one whose schemas are checked.
 fn pinned(tree: &Path) -> Result<()> {
-    let packages = tools::node::packages("terraform")?;
-    let expected = schemas(&packages)?["version"].clone();
+    let expected = schemas(&node::packages("terraform")?)?["version"].clone();
     let expected = format!("= {}", expected.as_str().context("it has a version")?);
     let said = tree::hcl(tree)?;
     for module in tree::modules(tree)? {
-        let mut providers = Vec::new();
-        let mut terraform = None;
-        let mut needs_one = false;
-        for (_, file) in said
-            .iter()
-            .filter(|(path, _)| path.starts_with(&format!("modules/{module}/")))
-        {
-            let settings = &file["terraform"][0];
-            needs_one |= ["resource", "data", "ephemeral"]
-                .iter()
-                .any(|kind| file.get(kind).is_some());
-            terraform = terraform.or(settings["required_version"].as_str());
-            for provider in settings["required_providers"]
-                .as_array()
-                .into_iter()
-                .flatten()
-            {
-                providers.extend(provider.as_object().into_iter().flatten());
-            }
-        }
-        ensure!(terraform.is_some(), "{module} names no required_version");
+        let prefix = format!("modules/{module}/");
+        let files = || said.iter().filter(|(path, _)| path.starts_with(&prefix));
+        let settings = || files().map(|(_, file)| &file["terraform"][0]);
         ensure!(
-            !needs_one || !providers.is_empty(),
+            settings().any(|of| of["required_version"].is_string()),
+            "{module} names no required_version"
+        );
+        let providers = settings().filter_map(|of| of["required_providers"][0].as_object());
+        let providers: Vec<_> = providers.flatten().collect();
+        let mut kinds = ["resource", "data", "ephemeral"].into_iter();
+        ensure!(
+            !providers.is_empty()
+                || !kinds.any(|kind| files().any(|(_, of)| of.get(kind).is_some())),
             "{module} names no provider"
         );
         for (name, provider) in providers {
+            let version = &provider["version"];
             ensure!(
-                provider["version"] == *expected,
-                "{module} takes {name} {}, not {expected}",
-                provider["version"]
+                *version == *expected,
+                "{module} takes {name} {version}, not {expected}"
             );
         }
     }

@@ -1,20 +1,18 @@
-//! live/: every unit has its module, that module's inputs, and what it depends on.
-//!
-//! No Terragrunt is at hand. HashiCorp's parser reads the files, and Terraform evaluates them: what
-//! Terragrunt adds to its language is put in first, see [`Live::in_terraform`].
+//! live/, as Terragrunt reads it: every unit has its module, that module's inputs, and what it depends on.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    io::Write,
-    path::Path,
-    process::Stdio,
-    sync::{Arc, PoisonError},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::{Arc, Mutex, PoisonError},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use deploy_tests::mutation::Mutations;
 use libtest_mimic::Trial;
+use regex::Regex;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tools::root;
@@ -30,476 +28,356 @@ pub const ACCOUNT: &str = "000000000000";
 /// What may be run with outputs that nothing has put out yet.
 const MOCKED: [&str; 3] = ["init", "validate", "plan"];
 
-/// live/, and what it is about.
+/// Terraform, except where Terragrunt asks for the outputs of another unit, whose backend it has put
+/// into the working directory: there is no state, and what was planned for that unit is the answer. Where
+/// nothing was planned yet, Terragrunt takes its mocks.
+const STAND_IN: &str = r#"#!/bin/sh
+case "$*" in
+  "init -get=false"*) ;;
+  "output -json"*)
+    unit=$(sed -n 's|.* key .*"\(.*\)/terraform.tfstate"|\1|p' backend.tf)
+    cat "$LIVE/$unit/outputs.json" 2>/dev/null || echo '{}' ;;
+  *) exec "$TERRAFORM" "$@" ;;
+esac
+"#;
+
+#[derive(Clone)]
+pub struct Terragrunt {
+    program: PathBuf,
+    pub terraform: Terraform,
+    /// The project's own: it is asked for by many.
+    live: Arc<Mutex<Option<Arc<Live>>>>,
+}
+
+/// A copy of live/, and what Terragrunt makes of it.
 pub struct Live {
-    /// What root.hcl says.
-    root: Value,
-    /// What the files say that others read: `production/stage.hcl`.
-    files: BTreeMap<String, Value>,
+    tree: PathBuf,
+    copy: TempDir,
+    hcl: BTreeMap<String, Value>,
     /// By its path in live/: `production/eu-central-1/network`.
     pub units: BTreeMap<String, Unit>,
-    modules: BTreeMap<String, Module>,
 }
 
 pub struct Unit {
-    /// What its terragrunt.hcl says.
+    /// Its configuration as a whole, with mocks for the outputs of others.
     said: Value,
-    pub module: String,
+    /// Its module, and those that it calls.
+    pub modules: Vec<String>,
     /// By the name it has here, the unit that it depends on.
     pub dependencies: BTreeMap<String, String>,
+    planned: Mutex<Option<Value>>,
 }
 
-#[derive(Default)]
-struct Module {
-    required: BTreeSet<String>,
-    optional: BTreeSet<String>,
-    outputs: BTreeSet<String>,
-    /// The modules that it calls.
-    calls: BTreeSet<String>,
-    /// Its providers, other than the one without a name.
-    aliases: Vec<String>,
-}
-
-pub fn trials(terraform: Option<&Terraform>, mutations: &Mutations) -> Vec<Trial> {
-    type Check = fn(&Live) -> Result<()>;
-    let checks: [(&str, Check); 4] = [
+pub fn trials(terragrunt: Option<&Terragrunt>, mutations: &Mutations) -> Vec<Trial> {
+    type Check = fn(&Terragrunt, &Live) -> Result<()>;
+    let checks: [(&str, Check); 6] = [
+        ("terragrunt, formatted", formatted),
         ("terragrunt, every module is used", modules_are_used),
         ("terragrunt, inputs are variables", inputs_are_variables),
         ("terragrunt, dependencies are units", dependencies_are_units),
         ("terragrunt, each unit has its state", states_are_apart),
+        ("terragrunt, what it generates is valid", generates_valid),
     ];
-    let trials = checks
-        .into_iter()
-        .flat_map(|(name, check)| mutations.trials(name, move |tree| check(&Live::read(tree)?)));
-    let mut trials: Vec<Trial> = trials.collect();
-    let (generated, planned) = (
-        "terragrunt, what it generates is valid",
-        "terragrunt, planned",
-    );
-    let Some(terraform) = terraform else {
-        for check in [generated, planned] {
-            let _ = mutations.rows::<4>(check);
-        }
-        return trials;
+    let Some(terragrunt) = terragrunt else {
+        return vec![tree::skipped("terragrunt", "terragrunt` or no `terraform")];
     };
-    let also = terraform.clone();
-    trials.extend(mutations.trials(generated, move |tree| {
-        Live::read(tree)?.generates(&also, tree)
-    }));
-    let live = Live::read(&root()).map(|live| live.units.into_keys().collect::<Vec<_>>());
-    for unit in live.unwrap_or_default() {
-        let terraform = terraform.clone();
+    let mut trials = Vec::new();
+    for (name, check) in checks {
+        let terragrunt = terragrunt.clone();
+        trials.extend(mutations.trials(name, move |tree| {
+            check(&terragrunt, &*terragrunt.live(tree)?)
+        }));
+    }
+    let live = terragrunt.live(&root());
+    for unit in live.iter().flat_map(|live| live.units.keys().cloned()) {
+        let terragrunt = terragrunt.clone();
         trials.extend(mutations.trials_below(
             &format!("{}/live/{unit}/", tree::DIRECTORY),
             &format!("terragrunt, {unit}, Terraform plans it"),
-            planned,
-            move |tree| Live::read(tree)?.plan(&terraform, tree, &unit).map(drop),
+            "terragrunt, planned",
+            move |tree| terragrunt.plan(&*terragrunt.live(tree)?, &unit).map(drop),
         ));
     }
     trials
 }
 
-impl Live {
-    pub fn read(tree: &Path) -> Result<Self> {
-        let mut said = tree::hcl(tree)?;
-        let root = said
-            .remove("live/root.hcl")
-            .context("there is no live/root.hcl")?;
-        let mut modules: BTreeMap<String, Module> = BTreeMap::new();
+impl Terragrunt {
+    /// Terragrunt, if it and Terraform can be had.
+    pub fn start(terraform: Option<&Terraform>) -> Result<Option<Self>> {
+        let Some(terraform) = terraform.cloned() else {
+            return Ok(None);
+        };
+        if tools::find("terragrunt").or(tools::find("go")).is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            program: tools::find_or_fetch("terragrunt")?,
+            terraform,
+            live: Arc::default(),
+        }))
+    }
+
+    /// What Terragrunt makes of a tree.
+    pub fn live(&self, tree: &Path) -> Result<Arc<Live>> {
+        if tree != root() {
+            return Ok(Arc::new(self.read(tree)?));
+        }
+        let mut known = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.is_none() {
+            *known = Some(Arc::new(self.read(tree)?));
+        }
+        known.clone().context("it was read")
+    }
+
+    fn read(&self, tree: &Path) -> Result<Live> {
+        let copy = TempDir::new()?;
+        for part in ["live", "modules"] {
+            tree::copy(tree, part, &copy.path().join(part))?;
+        }
+        let stand_in = copy.path().join("terraform");
+        fs::write(&stand_in, STAND_IN)?;
+        fs::set_permissions(&stand_in, fs::Permissions::from_mode(0o755))?;
+        self.render(copy.path(), "", &["--all", "--write"])?;
+        let live = copy.path().join("live").canonicalize()?;
+        let hcl = tree::hcl(tree)?;
         let mut units = BTreeMap::new();
-        let mut files = BTreeMap::new();
-        for (path, said) in said {
-            let directory = path.rsplit_once('/').map_or("", |(directory, _)| directory);
-            if let Some(module) = directory.strip_prefix("modules/") {
-                if path.ends_with(".tf") {
-                    modules
-                        .entry(module.to_owned())
-                        .or_default()
-                        .add(directory, &said)?;
-                }
-            } else if let Some(name) = directory.strip_prefix("live/") {
-                if path.ends_with("/terragrunt.hcl") {
-                    let unit = Unit::read(directory, said).with_context(|| path.clone())?;
-                    units.insert(name.to_owned(), unit);
-                } else {
-                    files.insert(path.trim_start_matches("live/").to_owned(), said);
-                }
+        for path in hcl.keys() {
+            let unit = path.strip_prefix("live/");
+            if let Some(unit) = unit.and_then(|path| path.strip_suffix("/terragrunt.hcl")) {
+                let read = Unit::read(&live, unit, &hcl).with_context(|| path.clone())?;
+                units.insert(unit.to_owned(), read);
             }
         }
         ensure!(!units.is_empty(), "there are no units");
-        for (name, unit) in &units {
-            ensure!(
-                modules.contains_key(&unit.module),
-                "{name} is of the module {:?}, which is not there",
-                unit.module
-            );
-        }
-        Ok(Self {
-            root,
-            files,
+        let tree = tree.to_owned();
+        Ok(Live {
+            tree,
+            copy,
+            hcl,
             units,
-            modules,
         })
+    }
+
+    /// What Terragrunt prints in the directory of a unit, if it succeeds.
+    fn run(&self, copy: &Path, unit: &str, arguments: &[&str]) -> Result<Output> {
+        let live = copy.join("live");
+        let mut command = Command::new(&self.program);
+        self.terraform.set(&mut command);
+        for stage in ["MANAGEMENT", "DEV", "CANARY", "PRODUCTION"] {
+            command.env(format!("HELLO_ACCOUNT_{stage}"), ACCOUNT);
+        }
+        command
+            .args(arguments)
+            .current_dir(live.join(unit))
+            .env("LIVE", live)
+            .env("TERRAFORM", &self.terraform.program)
+            .env("TF_CLI_ARGS_init", "-backend=false")
+            .env("TG_TF_PATH", copy.join("terraform"))
+            .env("TG_LOG_LEVEL", "error")
+            .env("TG_NO_COLOR", "true")
+            .env("TG_NON_INTERACTIVE", "true");
+        let output = command.output()?;
+        succeeded(&output)?;
+        Ok(output)
+    }
+
+    /// The same of `render`, which renders what it can of what is wrong, and succeeds.
+    fn render(&self, copy: &Path, unit: &str, arguments: &[&str]) -> Result<Vec<u8>> {
+        let render = [&["render", "--format=json"], arguments].concat();
+        let output = self.run(copy, unit, &render)?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(errors.is_empty(), "{unit}: {errors}");
+        Ok(output.stdout)
     }
 
     /// What Terraform plans with the inputs of a unit, where what it depends on puts out what was
-    /// planned for that, and with AWS mocked.
-    pub fn plan(&self, terraform: &Terraform, tree: &Path, name: &str) -> Result<Value> {
-        let planned = {
-            let mut plans = terraform.plans.lock().expect("nobody panics with it");
-            let key = (tree.to_owned(), name.to_owned());
-            Arc::clone(plans.entry(key).or_default())
-        };
-        let mut planned = planned.lock().unwrap_or_else(PoisonError::into_inner);
+    /// planned for that, and with AWS mocked; and those inputs.
+    pub fn plan(&self, live: &Live, name: &str) -> Result<Value> {
+        let unit = live.units.get(name);
+        let unit = unit.with_context(|| format!("there is no {name}"))?;
+        let mut planned = unit.planned.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(plan) = &*planned {
             return Ok(plan.clone());
         }
-        let unit = self.unit(name)?;
-        let said = self.evaluate(terraform, tree, name)?;
-        let (_copy, directory) = terraform.ready(tree, &unit.module)?;
-        fs::write(
-            directory.join("unit.auto.tfvars.json"),
-            said["inputs"].to_string(),
-        )?;
-        let region = said["inputs"]["region"].as_str().unwrap_or("eu-central-1");
-        let plan = terraform.mocked(&directory, region, &self.modules[&unit.module].aliases)?;
+        for of in unit.dependencies.values() {
+            self.plan(live, of).with_context(|| of.clone())?;
+        }
+        // It warns of mocks, and there are none any more.
+        let said = self.render(live.copy.path(), name, &["--log-level=warn"])?;
+        let inputs = serde_json::from_slice::<Value>(&said)?["inputs"].take();
+        let (_copy, directory) = self.terraform.ready(&live.tree, &unit.modules[0])?;
+        fs::write(directory.join("unit.auto.tfvars.json"), inputs.to_string())?;
+        let region = inputs["region"].as_str().unwrap_or("eu-central-1");
+        let aliases = live.files_of(&unit.modules[0]).flat_map(|file| {
+            let providers = file["provider"]["aws"].as_array().into_iter().flatten();
+            providers.filter_map(|of| Some(of["alias"].as_str()?.to_owned()))
+        });
+        let aliases: Vec<String> = aliases.collect();
+        let mut plan = self.terraform.mocked(&directory, region, &aliases)?;
+        let changes = plan["output_changes"].as_object().into_iter().flatten();
+        let outputs = changes.map(|(output, change)| {
+            let value = &change["after"];
+            let output_said = json!({"sensitive": false, "type": type_of(value), "value": value});
+            (output.clone(), output_said)
+        });
+        let outputs = Value::Object(outputs.collect());
+        let file = live
+            .copy
+            .path()
+            .join("live")
+            .join(name)
+            .join("outputs.json");
+        fs::write(file, outputs.to_string())?;
+        plan["inputs"] = inputs;
         *planned = Some(plan.clone());
         Ok(plan)
     }
+}
 
-    fn unit(&self, name: &str) -> Result<&Unit> {
-        self.units
-            .get(name)
-            .with_context(|| format!("there is no {name}"))
-    }
-
-    /// What a unit gives to its module.
-    pub fn inputs(&self, terraform: &Terraform, tree: &Path, name: &str) -> Result<Value> {
-        Ok(self.evaluate(terraform, tree, name)?["inputs"].take())
-    }
-
-    /// Whether Terraform takes the files that Terragrunt generates. They differ between units in
-    /// names alone, so the first unit stands for all.
-    fn generates(&self, terraform: &Terraform, tree: &Path) -> Result<()> {
-        let (name, unit) = self.units.first_key_value().context("there are units")?;
-        let (_copy, directory) = terraform.ready(tree, &unit.module)?;
-        let said = self.evaluate(terraform, tree, name)?;
-        let files = said["generated"]
-            .as_object()
-            .context("it is a map of files")?;
-        ensure!(files.contains_key("provider"), "no provider is generated");
-        for (block, contents) in files {
-            let contents = contents.as_str().context("a generated file is text")?;
-            fs::write(directory.join(format!("generated_{block}.tf")), contents)?;
+/// Terraform's name of a value's type.
+fn type_of(value: &Value) -> Value {
+    match value {
+        Value::Bool(_) => json!("bool"),
+        Value::Number(_) => json!("number"),
+        Value::Null | Value::String(_) => json!("string"),
+        Value::Array(items) => json!(["tuple", items.iter().map(type_of).collect::<Vec<_>>()]),
+        Value::Object(fields) => {
+            let types = fields
+                .iter()
+                .map(|(name, field)| (name.clone(), type_of(field)));
+            json!(["object", types.collect::<Map<_, _>>()])
         }
-        succeeded(
-            &terraform
-                .command(&directory, &["validate", "-no-color"])
-                .output()?,
-        )
-        .map(drop)
-    }
-
-    /// A unit's inputs, and the files that Terragrunt generates beside its module.
-    fn evaluate(&self, terraform: &Terraform, tree: &Path, name: &str) -> Result<Value> {
-        no_cycle(self, name, &mut Vec::new())?;
-        let unit = self.unit(name)?;
-        let mut locals = self.root["locals"][0]
-            .as_object()
-            .cloned()
-            .unwrap_or_default();
-        for (local, value) in unit.said["locals"][0].as_object().into_iter().flatten() {
-            ensure!(
-                !locals.contains_key(local),
-                "{name} and root.hcl have a local {local}"
-            );
-            locals.insert(local.clone(), value.clone());
-        }
-        let mut inputs = self.root["inputs"].as_object().cloned().unwrap_or_default();
-        inputs.extend(unit.said["inputs"].as_object().cloned().unwrap_or_default());
-        let generated: Map<String, Value> = blocks(&self.root, "generate")
-            .chain(blocks(&unit.said, "generate"))
-            .map(|(block, said)| (block.clone(), said["contents"].clone()))
-            .collect();
-        let mut dependencies = Map::new();
-        for (dependency, of) in &unit.dependencies {
-            let plan = self.plan(terraform, tree, of).with_context(|| of.clone())?;
-            let changes = plan["output_changes"].as_object().into_iter().flatten();
-            let outputs: Map<String, Value> = changes
-                .map(|(output, change)| (output.clone(), change["after"].clone()))
-                .collect();
-            dependencies.insert(dependency.clone(), json!({ "outputs": outputs }));
-        }
-        locals.insert("inputs".to_owned(), Value::Object(inputs));
-        locals.insert("generated".to_owned(), Value::Object(generated));
-        let mut locals = self.in_terraform(name, &Value::Object(locals))?;
-        locals["dependency"] = Value::Object(dependencies);
-        let files = self
-            .files
-            .iter()
-            .map(|(path, said)| (path.clone(), json!({"locals": said["locals"][0]})));
-        locals["files"] = files.collect();
-
-        let directory = TempDir::new()?;
-        let config = json!({ "locals": locals });
-        fs::write(directory.path().join("main.tf.json"), config.to_string())?;
-        let mut console = terraform
-            .command(directory.path(), &["console"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
-        let mut input = console.stdin.take().context("stdin is piped")?;
-        input.write_all(b"jsonencode({inputs = local.inputs, generated = local.generated})\n")?;
-        drop(input);
-        let output = console.wait_with_output()?;
-        // It succeeds, too, where it has nothing but errors to print.
-        let quoted: String = serde_json::from_slice(&output.stdout)
-            .with_context(|| String::from_utf8_lossy(&output.stderr).into_owned())?;
-        Ok(serde_json::from_str(&quoted)?)
-    }
-
-    /// An expression of Terragrunt's as Terraform evaluates it.
-    fn in_terraform(&self, unit: &str, value: &Value) -> Result<Value> {
-        Ok(match value {
-            Value::String(text) => {
-                let mut text = text
-                    .replace("include.root.locals.", "local.")
-                    .replace("dependency.", "local.dependency.")
-                    .replace("path_relative_to_include()", &format!("{unit:?}"));
-                while let Some((before, rest)) = text.split_once("get_env(\"HELLO_ACCOUNT_") {
-                    let (_, after) = rest.split_once(')').context("a call ends")?;
-                    text = format!("{before}{ACCOUNT:?}{after}");
-                }
-                const READ: &str = "read_terragrunt_config(find_in_parent_folders(\"";
-                while let Some((before, rest)) = text.split_once(READ) {
-                    let (file, after) = rest.split_once("\"))").context("a call ends")?;
-                    let path = self.above(unit, file)?;
-                    text = format!("{before}local.files[{path:?}]{after}");
-                }
-                Value::String(text)
-            }
-            Value::Array(items) => {
-                let items = items.iter().map(|item| self.in_terraform(unit, item));
-                Value::Array(items.collect::<Result<_>>()?)
-            }
-            Value::Object(fields) => {
-                let fields = fields
-                    .iter()
-                    .map(|(key, field)| Ok((key.clone(), self.in_terraform(unit, field)?)));
-                Value::Object(fields.collect::<Result<_>>()?)
-            }
-            other => other.clone(),
-        })
-    }
-
-    /// The file of this name that is nearest above a unit.
-    fn above(&self, unit: &str, file: &str) -> Result<&String> {
-        let mut directory = unit;
-        while let Some((above, _)) = directory.rsplit_once('/') {
-            directory = above;
-            if let Some((path, _)) = self.files.get_key_value(&format!("{directory}/{file}")) {
-                return Ok(path);
-            }
-        }
-        bail!("{unit} has no {file} above it")
-    }
-
-    /// The module of a unit, and those that it calls.
-    pub fn modules_of<'a>(&'a self, unit: &'a Unit) -> BTreeSet<&'a str> {
-        let mut all = BTreeSet::new();
-        let mut next = vec![unit.module.as_str()];
-        while let Some(name) = next.pop() {
-            if all.insert(name) {
-                next.extend(self.modules[name].calls.iter().map(String::as_str));
-            }
-        }
-        all
-    }
-
-    fn module_of(&self, unit: &str) -> Option<&Module> {
-        self.modules.get(&self.units.get(unit)?.module)
     }
 }
 
-impl Module {
-    /// What one of its files says.
-    fn add(&mut self, directory: &str, said: &Value) -> Result<()> {
-        for (name, variable) in blocks(said, "variable") {
-            let has_default = variable.get("default").is_some();
-            let names = if has_default {
-                &mut self.optional
-            } else {
-                &mut self.required
-            };
-            names.insert(name.clone());
-        }
-        self.outputs
-            .extend(blocks(said, "output").map(|(name, _)| name.clone()));
-        let providers = said["provider"]["aws"].as_array().into_iter().flatten();
-        self.aliases
-            .extend(providers.filter_map(|of| Some(of["alias"].as_str()?.to_owned())));
-        for (name, call) in blocks(said, "module") {
-            let source = call["source"].as_str().unwrap_or_default();
-            let source =
-                below_modules(directory, source).with_context(|| format!("module {name}"))?;
-            self.calls.insert(source);
-        }
-        Ok(())
+impl Live {
+    /// What the files of a module say.
+    fn files_of<'a>(&'a self, module: &'a str) -> impl Iterator<Item = &'a Value> {
+        files_of(&self.hcl, module)
     }
+}
+
+fn files_of<'a>(
+    hcl: &'a BTreeMap<String, Value>,
+    module: &'a str,
+) -> impl Iterator<Item = &'a Value> {
+    let files = hcl.iter().filter(move |(path, _)| {
+        let file = path
+            .strip_prefix("modules/")
+            .and_then(|path| path.strip_prefix(module));
+        file.is_some_and(|file| file.starts_with('/') && file.ends_with(".tf"))
+    });
+    files.map(|(_, said)| said)
 }
 
 impl Unit {
-    fn read(directory: &str, said: Value) -> Result<Self> {
-        let include = &said["include"]["root"][0]["path"];
-        ensure!(
-            include == "${find_in_parent_folders(\"root.hcl\")}",
-            "it does not include root.hcl, but {include}"
-        );
-        let source = said["terraform"][0]["source"]
-            .as_str()
-            .context("it has no source")?;
-        let module = below_modules(directory, source)?;
+    fn read(live: &Path, unit: &str, hcl: &BTreeMap<String, Value>) -> Result<Self> {
+        let directory = live.join(unit);
+        let said = fs::read_to_string(directory.join("terragrunt.rendered.json"))?;
+        let mut said: Value = serde_json::from_str(&said)?;
+        let source = said["terraform"]["source"].as_str();
+        let module = source.and_then(|source| source.rsplit_once("/modules//"));
+        let mut modules = vec![
+            module
+                .context("its module is not in modules/")?
+                .1
+                .to_owned(),
+        ];
+        for at in 0.. {
+            let Some(module) = modules.get(at).cloned() else {
+                break;
+            };
+            let files: Vec<&Value> = files_of(hcl, &module).collect();
+            ensure!(
+                !files.is_empty(),
+                "it is of the module {module}, which is not there"
+            );
+            for (name, call) in files.into_iter().flat_map(|file| blocks(file, "module")) {
+                let called = call["source"]
+                    .as_str()
+                    .and_then(|source| source.strip_prefix("../"));
+                let called = called.with_context(|| format!("module {name} is not in modules/"))?;
+                if !modules.iter().any(|module| module == called) {
+                    modules.push(called.to_owned());
+                }
+            }
+        }
         let mut dependencies = BTreeMap::new();
-        for (name, dependency) in blocks(&said, "dependency") {
+        for (name, dependency) in said["dependency"].as_object().into_iter().flatten() {
             let path = dependency["config_path"]
                 .as_str()
                 .context("it has no config_path")?;
-            let path = resolved(directory, path)?;
-            let unit = path.strip_prefix("live/").unwrap_or(&path);
-            dependencies.insert(name.clone(), unit.to_owned());
+            let of = directory.join(path).canonicalize()?;
+            dependencies.insert(name.clone(), of.strip_prefix(live)?.display().to_string());
         }
         Ok(Self {
-            said,
-            module,
+            said: said.take(),
+            modules,
             dependencies,
+            planned: Mutex::default(),
         })
     }
-
-    fn inputs(&self) -> Result<BTreeSet<String>> {
-        keys(&self.said["inputs"])
-    }
 }
 
-/// The name of the module at `source`, as a file in `directory` says it.
-fn below_modules(directory: &str, source: &str) -> Result<String> {
-    // Of what lies before a double slash, Terragrunt copies all.
-    let path = resolved(directory, &source.replace("//", "/"))?;
-    let module = path.strip_prefix("modules/");
-    Ok(module
-        .with_context(|| format!("{source} is not below modules/"))?
-        .to_owned())
+fn formatted(terragrunt: &Terragrunt, live: &Live) -> Result<()> {
+    terragrunt
+        .run(live.copy.path(), "", &["hcl", "fmt", "--check", "--diff"])
+        .map(drop)
 }
 
-/// Where `path` leads from `directory`, both of them below the tree's directory.
-pub fn resolved(directory: &str, path: &str) -> Result<String> {
-    let path = path.replace("${dirname(find_in_parent_folders(\"root.hcl\"))}", "/live");
-    ensure!(!path.contains("${"), "{path} cannot be resolved");
-    let mut parts: Vec<&str> = Vec::new();
-    if !path.starts_with('/') {
-        parts.extend(directory.split('/'));
-    }
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts
-                    .pop()
-                    .with_context(|| format!("{path} leads out of the tree"))?;
-            }
-            part => parts.push(part),
-        }
-    }
-    Ok(parts.join("/"))
-}
-
-fn keys(map: &Value) -> Result<BTreeSet<String>> {
-    match map {
-        Value::Null => Ok(BTreeSet::new()),
-        Value::Object(map) => Ok(map.keys().cloned().collect()),
-        other => bail!("no map of inputs: {other}"),
-    }
-}
-
-fn modules_are_used(live: &Live) -> Result<()> {
-    for name in live.modules.keys() {
-        let by_unit = live.units.values().any(|unit| unit.module == *name);
-        let by_module = live
-            .modules
-            .values()
-            .any(|module| module.calls.contains(name));
-        ensure!(by_unit || by_module, "nothing uses the module {name}");
+fn modules_are_used(_: &Terragrunt, live: &Live) -> Result<()> {
+    let used: BTreeSet<&String> = live.units.values().flat_map(|unit| &unit.modules).collect();
+    for module in tree::modules(&live.tree)? {
+        ensure!(used.contains(&module), "nothing uses the module {module}");
     }
     Ok(())
 }
 
-fn inputs_are_variables(live: &Live) -> Result<()> {
-    let of_all = keys(&live.root["inputs"])?;
-    for input in &of_all {
-        let known =
-            |module: &Module| module.required.contains(input) || module.optional.contains(input);
-        ensure!(
-            live.modules.values().any(known),
-            "root.hcl gives {input}, which no module has"
-        );
-    }
-    for (name, unit) in &live.units {
-        let inputs = unit.inputs().with_context(|| name.clone())?;
-        let module = live.module_of(name).context("each unit has a module")?;
-        for input in &inputs {
-            ensure!(
-                module.required.contains(input) || module.optional.contains(input),
-                "{name} gives {input}, and {} has no such variable",
-                unit.module
-            );
-        }
-        for variable in &module.required {
-            ensure!(
-                inputs.contains(variable) || of_all.contains(variable),
-                "{name} does not give {variable}, which {} needs",
-                unit.module
-            );
-        }
-    }
-    Ok(())
+fn inputs_are_variables(terragrunt: &Terragrunt, live: &Live) -> Result<()> {
+    // It warns of what is given too much, and only counts it as an error.
+    let validate = [
+        "hcl",
+        "validate",
+        "--inputs",
+        "--strict",
+        "--log-level=warn",
+    ];
+    terragrunt.run(live.copy.path(), "", &validate).map(drop)
 }
 
-fn dependencies_are_units(live: &Live) -> Result<()> {
+/// What a unit takes of another one is mocked, or Terragrunt would not have read it, and it mocks no more.
+fn dependencies_are_units(_: &Terragrunt, live: &Live) -> Result<()> {
     for (name, unit) in &live.units {
-        let taken = outputs_taken(&unit.said["inputs"]);
-        for dependency in taken.keys() {
-            ensure!(
-                unit.dependencies.contains_key(dependency),
-                "{name} takes of the dependency {dependency}, which it does not have"
-            );
-        }
+        let file = live
+            .copy
+            .path()
+            .join("live")
+            .join(name)
+            .join("terragrunt.hcl");
+        let text = fs::read_to_string(file)?;
         for (dependency, of) in &unit.dependencies {
-            let module = live
-                .module_of(of)
-                .with_context(|| format!("{name} depends on {of}, which is no unit"))?;
-            let block = &unit.said["dependency"][dependency][0];
-            let mocked = keys(&block["mock_outputs"])?;
-            let taken = taken.get(dependency).cloned().unwrap_or_default();
-            ensure!(
-                !taken.is_empty(),
-                "{name} depends on {of} and takes nothing of it"
-            );
-            for output in taken.union(&mocked) {
+            let block = &unit.said["dependency"][dependency];
+            let mocked = block["mock_outputs"].as_object();
+            let mocked = mocked.filter(|mocked| !mocked.is_empty());
+            let mocked = mocked.with_context(|| format!("{name} takes nothing of {of}"))?;
+            let module = &live.units.get(of).context("it is a unit")?.modules[0];
+            for output in mocked.keys() {
+                let taken = format!(r"\bdependency\.{dependency}\.outputs\.{output}\b");
                 ensure!(
-                    module.outputs.contains(output),
+                    Regex::new(&taken)?.is_match(&text),
+                    "{name} mocks {output} of {of}, and does not take it"
+                );
+                ensure!(
+                    live.files_of(module)
+                        .any(|file| file["output"].get(output).is_some()),
                     "{name} takes {output} of {of}, which does not put it out"
                 );
             }
-            ensure!(
-                taken == mocked,
-                "{name} takes {taken:?} of {of}, and mocks {mocked:?}"
-            );
             // Without this, an apply would take a mock where it finds no state.
-            let allowed = &block["mock_outputs_allowed_terraform_commands"];
-            let allowed = allowed
-                .as_array()
-                .with_context(|| format!("{name} does not say when it may mock {of}"))?;
-            for command in allowed {
+            let allowed = block["mock_outputs_allowed_terraform_commands"].as_array();
+            for command in
+                allowed.with_context(|| format!("{name} does not say when it may mock {of}"))?
+            {
                 let command = command.as_str().unwrap_or_default();
                 ensure!(
                     MOCKED.contains(&command),
@@ -508,58 +386,37 @@ fn dependencies_are_units(live: &Live) -> Result<()> {
             }
         }
     }
-    for name in live.units.keys() {
-        no_cycle(live, name, &mut Vec::new())?;
-    }
     Ok(())
 }
 
-fn no_cycle<'a>(live: &'a Live, name: &'a str, path: &mut Vec<&'a str>) -> Result<()> {
-    ensure!(
-        !path.contains(&name),
-        "{name} depends on itself: {}",
-        path.join(", ")
-    );
-    path.push(name);
-    for of in live.units[name].dependencies.values() {
-        no_cycle(live, of, path)?;
-    }
-    path.pop();
-    Ok(())
-}
-
-/// By dependency, the outputs in `dependency.NAME.outputs.OUTPUT`.
-fn outputs_taken(inputs: &Value) -> BTreeMap<String, BTreeSet<String>> {
-    let mut taken: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let name = |text: &str| -> String {
-        let is_part = |letter: &char| letter.is_alphanumeric() || "_-".contains(*letter);
-        text.chars().take_while(is_part).collect()
-    };
-    for part in inputs.to_string().split("dependency.").skip(1) {
-        let dependency = name(part);
-        if let Some(output) = part[dependency.len()..].strip_prefix(".outputs.") {
-            taken.entry(dependency).or_default().insert(name(output));
-        }
-    }
-    taken
-}
-
-fn states_are_apart(live: &Live) -> Result<()> {
-    let state = &live.root["remote_state"][0];
-    ensure!(state["backend"] == "s3", "the state is not in S3");
-    let key = state["config"]["key"].as_str().unwrap_or_default();
-    ensure!(
-        key.contains("${path_relative_to_include()}"),
-        "two units have the state {key:?}"
-    );
-    ensure!(
-        state["config"]["encrypt"] == true,
-        "the state is not encrypted"
-    );
+fn states_are_apart(_: &Terragrunt, live: &Live) -> Result<()> {
     for (name, unit) in &live.units {
+        let said = &live.hcl[&format!("live/{name}/terragrunt.hcl")];
         for kind in ["remote_state", "generate"] {
-            ensure!(unit.said[kind].is_null(), "{name} has its own {kind}");
+            ensure!(said[kind].is_null(), "{name} has its own {kind}");
         }
+        let state = &unit.said["remote_state"];
+        ensure!(state["backend"] == "s3", "the state of {name} is not in S3");
+        let config = &state["config"];
+        ensure!(
+            config["encrypt"] == true,
+            "the state of {name} is not encrypted"
+        );
+        let key = config["key"].as_str().unwrap_or_default();
+        ensure!(
+            key == format!("{name}/terraform.tfstate"),
+            "two units have the state {key:?}"
+        );
     }
     Ok(())
+}
+
+/// Whether Terraform takes the files that Terragrunt generates. They differ between units in names
+/// alone, so the first unit stands for all.
+fn generates_valid(terragrunt: &Terragrunt, live: &Live) -> Result<()> {
+    let (name, unit) = live.units.first_key_value().context("there are units")?;
+    let generated = &unit.said["generate"]["provider"];
+    ensure!(generated.is_object(), "no provider is generated");
+    let validate = ["run", "--", "validate", "-no-color"];
+    terragrunt.run(live.copy.path(), name, &validate).map(drop)
 }

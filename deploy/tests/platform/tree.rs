@@ -3,31 +3,32 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::Write,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
     sync::{Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use deploy_tests::mutation::tracked;
+use harness::client::Connection;
+use libtest_mimic::Trial;
 use serde_json::Value;
 use tools::{node, root};
 
 /// What these checks are of, in the project or in a copy.
 pub const DIRECTORY: &str = "deploy/platform/terraform";
 
-/// Copies a directory, without what Terraform left in it when somebody ran it there.
-pub fn copy(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from).with_context(|| format!("there is no {}", from.display()))? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if name.to_string_lossy().starts_with(".terra") {
-            continue;
-        }
-        if entry.path().is_dir() {
-            copy(&entry.path(), &to.join(name))?;
-        } else {
-            fs::copy(entry.path(), to.join(name))?;
+/// Copies what Git has below `from` in [`DIRECTORY`]: not what Terraform left there.
+pub fn copy(tree: &Path, from: &str, to: &Path) -> Result<()> {
+    let prefix = format!("{DIRECTORY}/{from}/");
+    for name in tracked()? {
+        if let Some(below) = name.strip_prefix(&prefix) {
+            let to = to.join(below);
+            fs::create_dir_all(to.parent().context("it is in a directory")?)?;
+            fs::copy(tree.join(name), to)?;
         }
     }
     Ok(())
@@ -49,15 +50,11 @@ pub fn hcl(tree: &Path) -> Result<BTreeMap<String, Value>> {
 }
 
 fn parsed(tree: &Path) -> Result<BTreeMap<String, Value>> {
-    let json = succeeded(
-        &Command::new("node")
-            .arg(script("hcl.mjs"))
-            .arg(node::packages("terraform")?)
-            .arg(tree.join(DIRECTORY))
-            .output()
-            .context("`node` does not start")?,
-    )?;
-    Ok(serde_json::from_str(&json)?)
+    let mut node = Command::new("node");
+    node.arg(script("hcl.mjs"))
+        .arg(node::packages("terraform")?)
+        .arg(tree.join(DIRECTORY));
+    Ok(serde_json::from_str(&succeeded(&fed(&mut node, b"")?)?)?)
 }
 
 /// The names of the modules.
@@ -78,8 +75,44 @@ pub fn blocks<'a>(said: &'a Value, kind: &str) -> impl Iterator<Item = (&'a Stri
     found.map(|(label, blocks)| (label, &blocks[0]))
 }
 
+/// In place of the trials that need a program which is not there.
+pub fn skipped(what: &str, program: &str) -> Trial {
+    let name = format!("{what}: not run here; there is no `{program}` on PATH");
+    Trial::test(name, || Ok(())).with_ignored_flag(true)
+}
+
+/// Waits until somebody listens on `port`, for a minute at most. What keeps it is in `log`.
+pub fn listening(port: u16, log: &Path) -> Result<()> {
+    let started = Instant::now();
+    while Connection::open(port).is_err() {
+        ensure!(
+            started.elapsed() < Duration::from_secs(60),
+            "{}",
+            fs::read_to_string(log).unwrap_or_default()
+        );
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
 pub fn script(name: &str) -> PathBuf {
     root().join("deploy/tests/platform/terraform").join(name)
+}
+
+/// Runs `command` to its end with this input.
+pub fn fed(command: &mut Command, input: &[u8]) -> Result<Output> {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("{} does not start", command.get_program().display()))?;
+    let mut stdin = child.stdin.take().context("stdin is piped")?;
+    thread::scope(|scope| {
+        // Beside the reading: both pipes may be full at once.
+        scope.spawn(move || stdin.write_all(input));
+        Ok(child.wait_with_output()?)
+    })
 }
 
 /// What it printed, if it succeeded.
