@@ -395,7 +395,7 @@ fn migrated_under_load(under_test: HostUnderTest) -> Result<()> {
     let written = thread::scope(|scope| {
         let old = scope.spawn(|| write_until(port, "old", &stop, &slowest));
         let migrated = (|| {
-            migrate(&pair.server.owner().url())?;
+            migrate(&pair.server.owner())?;
             // The schema of a version to come: it expands, so this version goes on beside it.
             pair.server
                 .psql("ALTER TABLE users ADD COLUMN greeted_at timestamptz")?;
@@ -405,7 +405,7 @@ fn migrated_under_load(under_test: HostUnderTest) -> Result<()> {
                 expect(&new, "GET", "/hello/SignedNew", b"", 200)?;
                 expect(&pair.host, "GET", "/hello/SignedNew", b"", 200)?;
             }
-            migrate(&pair.server.owner().url())?;
+            migrate(&pair.server.owner())?;
             anyhow::Ok(())
         })();
         stop.store(true, Ordering::SeqCst);

@@ -12,5 +12,5 @@ pub struct Options {
 }
 
 pub fn run(options: &Options) -> Result<()> {
-    postgres::migrate(&options.url)
+    postgres::migrate(&postgres::Address::parse(&options.url)?)
 }

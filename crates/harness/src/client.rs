@@ -1,4 +1,6 @@
 //! HTTP/1.1 over one connection, to the byte: what goes out is what the caller wrote.
+//!
+//! Errors are the socket's, and [`ErrorKind::InvalidData`] for an answer that is not HTTP/1.1.
 
 use std::{
     io::{Error, ErrorKind, Read, Result, Write},
@@ -60,10 +62,6 @@ pub fn is_ok(port: u16, target: &str) -> bool {
 
 impl Connection {
     /// Connects to `port` on the loopback address. Nothing waits longer than 30 seconds.
-    ///
-    /// # Errors
-    ///
-    /// Those of the socket.
     pub fn open(port: u16) -> Result<Self> {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
@@ -75,19 +73,11 @@ impl Connection {
     }
 
     /// Writes `bytes`, whatever they are.
-    ///
-    /// # Errors
-    ///
-    /// Those of the socket.
     pub fn send(&mut self, bytes: &[u8]) -> Result<()> {
         self.stream.write_all(bytes)
     }
 
     /// Sends a request and reads its answer.
-    ///
-    /// # Errors
-    ///
-    /// Those of the socket, and [`ErrorKind::InvalidData`] for an answer that is not HTTP/1.1.
     pub fn exchange(
         &mut self,
         method: &str,
@@ -100,10 +90,6 @@ impl Connection {
     }
 
     /// Reads one final answer; `to_head` says that it answers HEAD and so has no body.
-    ///
-    /// # Errors
-    ///
-    /// Those of the socket, and [`ErrorKind::InvalidData`] for an answer that is not HTTP/1.1.
     pub fn receive(&mut self, to_head: bool) -> Result<Answer> {
         loop {
             let mut answer = self.receive_head()?;

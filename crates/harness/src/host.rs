@@ -89,10 +89,6 @@ pub enum Store<'a> {
 ///
 /// It is below those that the system hands out: such a port may be taken for a connection that
 /// goes out between this call and the listener's own, and tests make thousands of those.
-///
-/// # Errors
-///
-/// One sentence, if all are taken.
 pub fn free_port() -> Result<u16> {
     const FIRST: u32 = 12_000;
     const COUNT: u32 = 20_000;
@@ -110,10 +106,6 @@ pub fn free_port() -> Result<u16> {
 }
 
 /// Refuses a port that something listens on.
-///
-/// # Errors
-///
-/// One sentence.
 pub fn require_free(port: u16) -> Result<()> {
     ensure!(
         TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok(),
@@ -135,10 +127,6 @@ impl Host {
     }
 
     /// [`Host::start`] with a component that is somewhere else than where it is built.
-    ///
-    /// # Errors
-    ///
-    /// As [`Host::start`].
     pub fn start_artifact(
         kind: HostKind,
         program: &Path,
@@ -170,19 +158,11 @@ impl Host {
     }
 
     /// A new connection to the host.
-    ///
-    /// # Errors
-    ///
-    /// Those of the socket.
     pub fn connect(&self) -> std::io::Result<Connection> {
         Connection::open(self.port)
     }
 
     /// Waits until the host ends by itself; a signal to this process ends both before that.
-    ///
-    /// # Errors
-    ///
-    /// Those of waiting.
     pub fn wait(&mut self) -> Result<ExitStatus> {
         self.process.wait()
     }
@@ -194,10 +174,6 @@ impl Host {
     }
 
     /// Ends the host without a warning.
-    ///
-    /// # Errors
-    ///
-    /// If it has ended already.
     pub fn kill(self) -> Result<()> {
         self.process.kill()
     }

@@ -7,6 +7,8 @@
 //! | [`process`] | a process with all that it starts, and their end |
 //! | [`wait`] | waits for what comes about a moment later |
 //! | [`client`] | HTTP/1.1 over one connection, to the byte |
+//!
+//! An error is one sentence, or that of the socket; where there is a log, it says where.
 
 pub mod client;
 pub mod host;

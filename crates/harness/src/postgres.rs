@@ -76,6 +76,19 @@ impl Address {
         format!("postgres://{user}:{password}@{host}:{port}/{database}?sslmode={sslmode}")
     }
 
+    /// As the environment of Postgres's own clients.
+    #[must_use]
+    pub fn environment(&self) -> [(&'static str, String); 6] {
+        [
+            ("PGHOST", self.host.clone()),
+            ("PGPORT", self.port.to_string()),
+            ("PGDATABASE", self.database.clone()),
+            ("PGUSER", self.user.clone()),
+            ("PGPASSWORD", self.password.clone()),
+            ("PGSSLMODE", self.sslmode.clone()),
+        ]
+    }
+
     /// Takes an address out of a URL of the form that [`Address::url`] writes.
     ///
     /// # Errors
@@ -109,19 +122,11 @@ impl Address {
 impl Postgres {
     /// Starts a server on the cluster in `directory`, which is made if there is none, and applies
     /// the migrations.
-    ///
-    /// # Errors
-    ///
-    /// One sentence: Postgres is missing and cannot be fetched, or does not start.
     pub fn start(directory: &Path) -> Result<Self> {
         Self::start_with(directory, &[])
     }
 
     /// [`Postgres::start`] with settings for the server, such as `ssl=on`.
-    ///
-    /// # Errors
-    ///
-    /// As [`Postgres::start`].
     pub fn start_with(directory: &Path, settings: &[String]) -> Result<Self> {
         if !directory.join("data/PG_VERSION").exists() {
             make_cluster(directory)?;
@@ -138,7 +143,7 @@ impl Postgres {
         if server.psql_of("postgres", &count)?.trim() == "0" {
             server.psql_of("postgres", &format!("CREATE DATABASE {DATABASE}"))?;
         }
-        migrate(&server.owner().url())?;
+        migrate(&server.owner())?;
         let password = &server.password;
         server.psql(&format!("ALTER ROLE {SERVICE} PASSWORD '{password}'"))?;
         Ok(server)
@@ -146,25 +151,16 @@ impl Postgres {
 
     /// Starts a standby in `directory`, which must be empty: an asynchronous, physical replica that
     /// follows this server and only reads.
-    ///
-    /// # Errors
-    ///
-    /// One sentence, if it cannot be copied or does not start.
     pub fn standby(&self, directory: &Path) -> Result<Self> {
         let data = directory.join("data");
         give_to_server(directory)?;
-        let owner = self.owner();
         read(
             "copy the server",
             as_server("pg_basebackup")?
                 .args(["--write-recovery-conf", "--checkpoint", "fast"])
                 .arg("--pgdata")
                 .arg(&data)
-                .env("PGHOST", owner.host)
-                .env("PGPORT", owner.port.to_string())
-                .env("PGUSER", owner.user)
-                .env("PGPASSWORD", owner.password)
-                .env("PGSSLMODE", owner.sslmode),
+                .envs(self.owner().environment()),
         )?;
         let mut standby = Self {
             server: None,
@@ -177,10 +173,6 @@ impl Postgres {
     }
 
     /// Starts the server again after [`Postgres::stop`] or [`Postgres::kill`], on the same port.
-    ///
-    /// # Errors
-    ///
-    /// One sentence, if it does not start.
     pub fn run(&mut self, settings: &[String]) -> Result<()> {
         let log = self.directory.join("postgres.log");
         let mut command = as_server("postgres")?;
@@ -223,10 +215,6 @@ impl Postgres {
     }
 
     /// Ends the server with SIGKILL, as a crash would.
-    ///
-    /// # Errors
-    ///
-    /// If it does not run.
     pub fn kill(&mut self) -> Result<()> {
         self.server.take().context("Postgres does not run")?.kill()
     }
@@ -244,10 +232,6 @@ impl Postgres {
     }
 
     /// Runs `sql` as the owner and returns what it gives, without headings.
-    ///
-    /// # Errors
-    ///
-    /// psql's own.
     pub fn psql(&self, sql: &str) -> Result<String> {
         self.psql_of(DATABASE, sql)
     }
@@ -259,7 +243,7 @@ impl Postgres {
         };
         read(
             "run SQL",
-            psql(&address.url())?.args(["--tuples-only", "--no-align", "--command", sql]),
+            psql(&address)?.args(["--tuples-only", "--no-align", "--command", sql]),
         )
     }
 
@@ -281,7 +265,7 @@ impl Postgres {
 /// # Errors
 ///
 /// One sentence that names the file; the database is as the file before it left it.
-pub fn migrate(url: &str) -> Result<()> {
+pub fn migrate(address: &Address) -> Result<()> {
     let mut files: Vec<PathBuf> = fs::read_dir(root().join("migrations"))?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<Result<_, _>>()?;
@@ -291,7 +275,7 @@ pub fn migrate(url: &str) -> Result<()> {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         read(
             &format!("apply {name}"),
-            psql(url)?
+            psql(address)?
                 .args(["--quiet", "--single-transaction", "--output", "/dev/null"])
                 .arg("--file")
                 .arg(&file),
@@ -301,21 +285,15 @@ pub fn migrate(url: &str) -> Result<()> {
     Ok(())
 }
 
-/// psql on the database at `url`. The password goes through the environment: a command line is
+/// psql on the database at `address`. The password goes through the environment: a command line is
 /// for everybody to read.
-fn psql(url: &str) -> Result<Command> {
-    let address = Address::parse(url)?;
+fn psql(address: &Address) -> Result<Command> {
     let mut command = Command::new(find_or_fetch("psql")?);
     command
         .args(["--no-psqlrc", "--no-password", "--set", "ON_ERROR_STOP=1"])
         // One line for an error, and no DETAIL: that repeats what is in a row.
         .args(["--set", "VERBOSITY=terse"])
-        .env("PGHOST", address.host)
-        .env("PGPORT", address.port.to_string())
-        .env("PGDATABASE", address.database)
-        .env("PGUSER", address.user)
-        .env("PGPASSWORD", address.password)
-        .env("PGSSLMODE", address.sslmode)
+        .envs(address.environment())
         .env("PGCONNECT_TIMEOUT", "5");
     Ok(command)
 }
@@ -363,10 +341,6 @@ fn as_server(program: &'static str) -> Result<Command> {
 }
 
 /// Lets the server's account own `path`, where this process may do that.
-///
-/// # Errors
-///
-/// Those of the file system.
 pub fn give_to_server(path: &Path) -> Result<()> {
     if let Some((user, group)) = server_account() {
         chown(path, Some(user), Some(group))?;

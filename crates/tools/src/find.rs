@@ -4,6 +4,7 @@ use std::{
     env,
     ffi::OsString,
     fmt, fs,
+    ops::Range,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     sync::OnceLock,
@@ -29,60 +30,36 @@ pub(crate) struct Tool {
 
 /// The versions that fit, and how a program says its own.
 #[derive(Debug)]
-pub(crate) struct Wanted {
-    /// The oldest major and minor that fits.
-    from: (u32, u32),
-    /// The first major that no longer does.
-    below: u32,
+struct Wanted {
+    /// Majors and minors, from the oldest that fits to the first that no longer does.
+    range: Range<(u32, u32)>,
     /// The arguments that make it say its version.
     ask: &'static str,
     /// What stands before the version in the first line of that: it tells namesakes apart.
     prefix: &'static str,
 }
 
-/// Any version does the job.
-pub(crate) const ANY: Option<Wanted> = None;
-
-/// Version `major.minor` or later.
-pub(crate) const fn from(
-    major: u32,
-    minor: u32,
-    ask: &'static str,
-    prefix: &'static str,
-) -> Option<Wanted> {
-    between(major, minor, u32::MAX, ask, prefix)
-}
-
-/// Version `major.minor` or later, before the major `below`.
-pub(crate) const fn between(
-    major: u32,
-    minor: u32,
-    below: u32,
-    ask: &'static str,
-    prefix: &'static str,
-) -> Option<Wanted> {
-    Some(Wanted {
-        from: (major, minor),
-        below,
-        ask,
-        prefix,
-    })
-}
-
 impl Tool {
-    pub(crate) const fn new(
-        name: &'static str,
-        wanted: Option<Wanted>,
-        source: Source,
-        megabytes: u64,
-    ) -> Self {
+    /// One that does its job in any version.
+    pub(crate) const fn new(name: &'static str, source: Source, megabytes: u64) -> Self {
         Self {
             name,
-            wanted,
             source,
             megabytes,
+            wanted: None,
             on_path: OnceLock::new(),
         }
+    }
+
+    /// The same in a version of `range`, which the arguments `ask` make it say after `prefix`.
+    pub(crate) const fn wants(
+        mut self,
+        range: Range<(u32, u32)>,
+        ask: &'static str,
+        prefix: &'static str,
+    ) -> Self {
+        self.wanted = Some(Wanted { range, ask, prefix });
+        self
     }
 
     /// The one on PATH, if it fits; why it does not is said once.
@@ -112,26 +89,23 @@ impl Wanted {
             let mut next = || numbers.next()?.parse::<u32>().ok();
             Some((next()?, next()?))
         });
-        version.is_some_and(|version| self.from <= version && version.0 < self.below)
+        version.is_some_and(|version| self.range.contains(&version))
     }
 }
 
 impl fmt::Display for Wanted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { from, below, .. } = self;
-        write!(f, "version {}.{} or later", from.0, from.1)?;
-        if *below < u32::MAX {
-            write!(f, ", before {below}")?;
+        let Range { start, end } = self.range;
+        write!(f, "version {}.{} or later", start.0, start.1)?;
+        if end.0 == u32::MAX {
+            return Ok(());
         }
-        Ok(())
+        write!(f, ", before {}.{}", end.0, end.1)
     }
 }
 
-/// The program `name` (or a host's own), if it is there without fetching.
-///
-/// # Panics
-///
-/// If the table of [`fetch`] has no such name.
+/// The program `name` (or a host's own), if it is there without fetching. A name that the table of
+/// [`fetch`] does not have is a mistake in the program, and panics.
 #[must_use]
 pub fn find(name: impl Into<&'static str>) -> Option<PathBuf> {
     let tool = fetch::tool(name.into());
@@ -139,14 +113,6 @@ pub fn find(name: impl Into<&'static str>) -> Option<PathBuf> {
 }
 
 /// The program `name` (or a host's own), fetched if need be.
-///
-/// # Errors
-///
-/// One sentence, if it cannot be had.
-///
-/// # Panics
-///
-/// As [`find`].
 pub fn find_or_fetch(name: impl Into<&'static str>) -> Result<PathBuf> {
     let tool = fetch::tool(name.into());
     match tool.on_path() {
@@ -157,10 +123,6 @@ pub fn find_or_fetch(name: impl Into<&'static str>) -> Result<PathBuf> {
 
 /// What of `names` will be fetched: a line for each source, empty if all is there. Beside programs,
 /// a name is `python/NAME`, `node/NAME`, or the compiler's target.
-///
-/// # Panics
-///
-/// As [`find`].
 #[must_use]
 pub fn plan(names: &[&'static str]) -> Vec<String> {
     let mut lines: Vec<String> = names
@@ -232,11 +194,11 @@ mod tests {
 
     #[test]
     fn takes_what_is_on_path_if_it_fits() {
-        let shell = Tool::new("sh", ANY, NOWHERE, 0);
+        let shell = Tool::new("sh", NOWHERE, 0);
         assert!(shell.on_path().is_some_and(|shell| shell.ends_with("sh")));
-        let other = Tool::new("sh", from(1, 0, "-c true", "sh "), NOWHERE, 0);
+        let other = Tool::new("sh", NOWHERE, 0).wants((1, 0)..(2, 0), "-c true", "sh ");
         assert_eq!(other.on_path(), None);
-        let missing = Tool::new("no-such-program", ANY, NOWHERE, 0);
+        let missing = Tool::new("no-such-program", NOWHERE, 0);
         assert_eq!(missing.on_path(), None);
     }
 

@@ -8,6 +8,8 @@
 //! | [`wasm_target`] | a compiler for wasm32-wasip2 |
 //! | [`run`] | runs a program, and says in one sentence what went wrong |
 //!
+//! An error is one sentence: what cannot be had, why, and what to do.
+//!
 //! Nothing is installed: what is fetched goes into `target/tools`, and no service, no setting and no
 //! package of the machine changes. What is fetched is pinned with its digest. Debian's packages carry
 //! Debian's signature instead, and charts no more than a version, as Argo CD takes them.

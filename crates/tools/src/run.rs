@@ -57,10 +57,6 @@ pub fn read(purpose: &str, command: &mut Command) -> Result<String> {
 }
 
 /// Refuses to begin what would fill the disk.
-///
-/// # Errors
-///
-/// One sentence, if fewer than `megabytes` are free where `directory` is.
 pub fn require_disk(directory: &Path, megabytes: u64) -> Result<()> {
     let free = free_megabytes(directory)?;
     if free < megabytes {

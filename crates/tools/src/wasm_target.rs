@@ -47,10 +47,6 @@ impl Compiler {
     /// Takes the compiler that is there, or fetches one.
     ///
     /// `HELLO_WASM_COMPILER` set to `rustup` or `debian` leaves no choice.
-    ///
-    /// # Errors
-    ///
-    /// One sentence, if neither can be had.
     pub fn find_or_fetch() -> Result<Self> {
         let (rustup, debian) = allowed()?;
         if let Some(found) = Self::find() {

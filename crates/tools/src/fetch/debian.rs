@@ -84,10 +84,6 @@ fn fonts(root: &Path) -> Result<PathBuf> {
 
 /// Downloads `packages`, one of which may be of the backports, with all that they depend on and the
 /// machine does not have, and unpacks them into `into`. apt works on lists of its own.
-///
-/// # Errors
-///
-/// One sentence: this is no Debian, or it has no such package.
 pub(crate) fn unpack(packages: &[&str], backport: Option<&str>, into: &Path) -> Result<()> {
     let names = packages.join(" ");
     ensure!(

@@ -12,14 +12,6 @@ const LOCK: &str = "package-lock.json";
 
 /// The directory whose `node_modules` has what `node/NAME/package-lock.json` names. It is
 /// made anew when that file has changed. No package runs a script of its own to install itself.
-///
-/// # Errors
-///
-/// One sentence, if it cannot be made.
-///
-/// # Panics
-///
-/// If the table of `fetch` has no `node/NAME`.
 pub fn packages(name: &str) -> Result<PathBuf> {
     super::fetch(tool(&format!("node/{name}")))
 }

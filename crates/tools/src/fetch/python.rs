@@ -16,14 +16,6 @@ use crate::{
 
 /// The directory of the programs that `python/NAME.txt` installs. The environment is made
 /// anew when that file has changed.
-///
-/// # Errors
-///
-/// One sentence, if it cannot be made.
-///
-/// # Panics
-///
-/// If the table of `fetch` has no `python/NAME`.
 pub fn environment(name: &str) -> Result<PathBuf> {
     super::fetch(tool(&format!("python/{name}")))
 }
