@@ -1,25 +1,26 @@
 //! `cargo xtask bench against`: this tree beside an earlier revision of it, under one load.
 
 use std::{
-    env, fs,
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use anyhow::{Context, Result, ensure};
-
-use super::{
-    compare::{host, seed, service},
-    load::{self, Load, Method, Sample},
-};
+use anyhow::{Context, Result};
 use harness::{
     host::{Host, Setup, free_port},
     process::end_all_on_signal,
 };
 use tools::{
     HostKind, root,
-    run::{announce, read, require_disk, run},
+    run::{announce, read, require_disk, run as start},
     target,
+};
+
+use crate::{
+    choose, fresh,
+    load::{self, Load, Method, Sample, Service},
+    stats::{median, range},
 };
 
 /// What can be chosen.
@@ -43,129 +44,105 @@ pub struct Options {
 }
 
 /// Measures GETs from key-value, and prints each one's results and their ratio.
-///
-/// # Errors
-///
-/// One sentence, if something is missing, or a service refuses or loses a request.
-pub fn against(options: &Options) -> Result<()> {
+pub fn run(options: &Options) -> Result<()> {
     end_all_on_signal()?;
-    ensure!(
-        env::var_os("RUST_BACKTRACE").is_none(),
-        "RUST_BACKTRACE is set and makes the hosts slower: take it out of the environment"
-    );
-    load::version()?;
-    let (kind, program) = host(options.host)?;
+    load::prepare()?;
+    let (kind, program) = choose(options.host)?;
     componentize::build(Some(kind))?;
-    let directory = target().join("bench/against");
-    let earlier = earlier(kind, &options.revision, &directory)?;
+    let earlier = earlier(kind, &options.revision)?;
 
-    let start = |name: &str, artifact: &Path| {
-        let data = directory.join(name);
-        if data.exists() {
-            fs::remove_dir_all(&data)?;
-        }
-        fs::create_dir_all(&data)?;
+    let start = |name: &'static str, artifact: &Path| {
+        let data = fresh(&format!("bench/against/{name}"))?;
         let log = data.join("log");
         let setup = Setup::shipped(&data, Some(&log));
-        let host = Host::start_artifact(kind, &program, artifact, free_port()?, setup)?;
-        seed(service(&host)).with_context(|| name.to_owned())?;
-        Ok::<_, anyhow::Error>(host)
+        Host::start_artifact(kind, &program, artifact, free_port()?, setup)
     };
     let hosts = [
         start("earlier", &earlier)?,
         start("this", &kind.artifact())?,
     ];
+    let services = [
+        Service::of("earlier", &hosts[0]),
+        Service::of("this", &hosts[1]),
+    ];
+    services.iter().try_for_each(Service::seed)?;
     println!(
         "GET from key-value on {kind}: {} and this tree, {} rounds of {} s",
         options.revision, options.rounds, options.seconds
     );
-    println!(
-        "connections  earlier, 1/s  this, 1/s  ratio (of single rounds)  p50, ms      p99, ms"
-    );
+    let log = target().join("bench/against/wrk.log");
+    let mut rows = Vec::new();
     for &connections in &options.connections {
-        let mut samples: [Vec<Sample>; 2] = Default::default();
-        for round in 0..options.rounds as usize {
-            for turn in 0..2 {
-                let which = (round + turn) % 2;
-                let load = Load {
-                    method: Method::Get,
-                    connections,
-                    seconds: options.seconds,
-                    number: 0,
-                };
-                let sample = load.run(service(&hosts[which]), None, &directory.join("wrk.log"))?;
-                samples[which].push(sample);
-            }
-        }
-        println!("{}", row(connections, &samples));
+        let load = Load {
+            method: Method::Get,
+            connections,
+            seconds: options.seconds,
+            database: None,
+            log: &log,
+        };
+        rows.push(row(connections, &load.in_turn(&services, options.rounds)?));
     }
+    println!(
+        "connections  earlier, 1/s  this, 1/s  ratio (of single rounds)  p50, ms      p99, ms      \
+         CPU time, µs/request"
+    );
+    rows.iter().for_each(|row| println!("{row}"));
     Ok(())
 }
 
-fn row(connections: u32, [earlier, this]: &[Vec<Sample>; 2]) -> String {
-    let ratios: Vec<f64> = earlier
-        .iter()
-        .zip(this)
-        .map(|(earlier, this)| this.throughput / earlier.throughput)
-        .collect();
-    let of =
-        |samples: &[Sample], value: fn(&Sample) -> f64| median(samples.iter().map(value).collect());
+fn row(connections: u32, samples: &[Vec<Sample>]) -> String {
+    let of = |which: usize, value: fn(&Sample) -> f64| median(samples[which].iter().map(value));
+    let rounds = samples[0].iter().zip(&samples[1]);
+    let ratios = rounds.map(|(earlier, this)| this.throughput / earlier.throughput);
+    let (low, high) = range(ratios.clone());
+    let change = |value, decimals: usize| {
+        format!("{:.decimals$} → {:.decimals$}", of(0, value), of(1, value))
+    };
     format!(
-        "{connections:>11}{:>14.0}{:>11.0}  {:.2} ({:.2} to {:.2})      {:.2} → {:.2}  {:.2} → {:.2}  {:.0} → {:.0}",
-        of(earlier, |sample| sample.throughput),
-        of(this, |sample| sample.throughput),
-        median(ratios.clone()),
-        ratios.iter().copied().fold(f64::INFINITY, f64::min),
-        ratios.iter().copied().fold(0.0, f64::max),
-        of(earlier, |sample| sample.p50),
-        of(this, |sample| sample.p50),
-        of(earlier, |sample| sample.p99),
-        of(this, |sample| sample.p99),
-        of(earlier, |sample| sample.processor),
-        of(this, |sample| sample.processor),
+        "{connections:>11}{:>14.0}{:>11.0}  {:.2} ({low:.2} to {high:.2})      {:<13}{:<13}{}",
+        of(0, |sample| sample.throughput),
+        of(1, |sample| sample.throughput),
+        median(ratios),
+        change(|sample| sample.p50, 2),
+        change(|sample| sample.p99, 2),
+        change(|sample| sample.cpu_time, 0),
     )
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    let (low, high) = (values[(values.len() - 1) / 2], values[values.len() / 2]);
-    f64::midpoint(low, high)
 }
 
 /// Builds `revision` as its own tasks build it, and returns the component.
-fn earlier(kind: HostKind, revision: &str, directory: &Path) -> Result<PathBuf> {
+fn earlier(kind: HostKind, revision: &str) -> Result<PathBuf> {
+    let git = |directory: &Path| {
+        let mut git = Command::new("git");
+        git.arg("-C").arg(directory);
+        git
+    };
     let commit = read(
         "find the revision",
-        Command::new("git")
+        git(&root())
             .args(["rev-parse", "--verify", "--quiet"])
-            .arg(format!("{revision}^{{commit}}"))
-            .current_dir(root()),
+            .arg(format!("{revision}^{{commit}}")),
     )
     .with_context(|| format!("git knows no revision {revision}"))?;
-    let tree = directory.join(commit.trim());
-    if !tree.exists() {
-        announce(&format!("taking {revision} out of git"));
-        fs::create_dir_all(&tree)?;
-        require_disk(&tree, 3000)?;
-        let archive = directory.join("revision.tar");
-        run(
-            "take the revision out of git",
-            Command::new("git")
-                .args(["archive", "--format=tar", "--output"])
-                .args([archive.as_os_str(), commit.trim().as_ref()])
-                .current_dir(root()),
-        )?;
-        run(
-            "unpack the revision",
-            Command::new("tar")
-                .arg("--extract")
-                .arg("--directory")
-                .args([&tree, Path::new("--file"), &archive]),
-        )?;
-        fs::remove_file(archive)?;
-    }
+    let commit = commit.trim();
+    let tree = target().join("bench/against").join(commit);
+    fs::create_dir_all(&tree)?;
+    require_disk(&tree, 3000)?;
     announce(&format!("building {revision}"));
-    run(
+    let purpose = "take the revision out of git";
+    if !tree.join(".git").exists() {
+        start(
+            purpose,
+            git(&tree)
+                .args(["clone", "--quiet", "--shared", "--no-checkout"])
+                .arg(root())
+                .arg("."),
+        )?;
+    }
+    start(
+        purpose,
+        git(&tree).args(["checkout", "--quiet", "--detach", commit]),
+    )?;
+    start(
         "build the revision",
         Command::new("cargo")
             .args(["xtask", "build", "--host", &kind.to_string()])
@@ -177,15 +154,4 @@ fn earlier(kind: HostKind, revision: &str, directory: &Path) -> Result<PathBuf> 
         .map(|place| tree.join(place).join(format!("hello_{kind}.wasm")))
         .find(|artifact| artifact.exists())
         .with_context(|| format!("{revision} made no component for {kind}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_median_of_an_even_number_is_between_the_middle_two() {
-        assert!((median(vec![4.0, 1.0, 2.0]) - 2.0).abs() < f64::EPSILON);
-        assert!((median(vec![4.0, 1.0, 2.0, 3.0]) - 2.5).abs() < f64::EPSILON);
-    }
 }

@@ -1,30 +1,26 @@
 //! `cargo xtask bench compare`: hello beside a FastAPI baseline, on this machine, under one load.
 
-use std::{
-    env, fs,
-    path::{Path, PathBuf},
-    process::Command,
-    thread,
-};
+use std::{fs, path::Path, thread};
 
 use anyhow::{Context, Result, ensure};
-
-use super::{
-    baseline,
-    load::{self, Load, Method, SEEDED, Sample, Service, USERS, username},
-    report::{self, Cell, Report},
-    usage::usage,
-};
+use chrono::Utc;
 use harness::{
-    client::Connection,
     host::{Host, Setup, Store, free_port},
     postgres::Postgres,
     process::end_all_on_signal,
 };
+use procfs::{CpuInfo, Current};
 use tools::{
     HostKind, root,
-    run::{announce, read, require_disk},
-    target,
+    run::{announce, require_disk},
+};
+
+use crate::{
+    baseline::Baseline,
+    choose, fresh,
+    load::{self, Load, Method, Service, USERS},
+    report::{self, Cell, Report},
+    usage::usage,
 };
 
 /// What can be chosen.
@@ -48,31 +44,16 @@ pub struct Options {
     write: bool,
 }
 
-/// A service that is measured.
-struct Contender {
-    name: &'static str,
-    service: Service,
-}
-
 /// Measures, and prints tables in Markdown.
-///
-/// # Errors
-///
-/// One sentence, if something is missing, or a service refuses or loses a request.
-pub fn compare(options: &Options) -> Result<()> {
+pub fn run(options: &Options) -> Result<()> {
     end_all_on_signal()?;
-    // Spin makes and drops errors while it serves, and with this each collects a backtrace.
-    ensure!(
-        env::var_os("RUST_BACKTRACE").is_none(),
-        "RUST_BACKTRACE is set and makes the hosts slower: take it out of the environment"
-    );
-    let wrk = load::version()?;
-    let installed = baseline::install()?;
-    let (kind, program) = host(options.host)?;
+    let wrk = load::prepare()?;
+    let baseline = Baseline::install()?;
+    let (kind, program) = choose(options.host)?;
     componentize::build(Some(kind))?;
 
-    let directory = fresh_directory()?;
-    let log = directory.join("wrk.log");
+    let directory = fresh("bench/run")?;
+    require_disk(&directory, 2000)?;
     let cores = thread::available_parallelism()?.get();
     announce("starting Postgres, hello twice, and the baseline");
     // Each service may open a connection to Postgres for every one of its clients.
@@ -81,7 +62,6 @@ pub fn compare(options: &Options) -> Result<()> {
         &["max_connections=2000".to_owned()],
     )?;
     let address = postgres.service();
-    let database = server_of(&directory.join("postgres"))?;
     let start = |name: &str, store| {
         let data = directory.join(name);
         fs::create_dir_all(&data)?;
@@ -94,84 +74,50 @@ pub fn compare(options: &Options) -> Result<()> {
     };
     let key_value = start("key-value", Store::Shipped)?;
     let with_postgres = start("hello-postgres", Store::Postgres(&address))?;
-    let baseline_directory = directory.join("baseline");
-    let baseline = installed.start(cores, &address, &baseline_directory)?;
-    let contenders = [
-        ("hello, key-value", service(&key_value)),
-        ("hello, Postgres", service(&with_postgres)),
-        ("FastAPI, Postgres", baseline.service()),
-    ]
-    .map(|(name, service)| Contender { name, service });
-
-    for contender in &contenders {
-        seed(contender.service).with_context(|| contender.name)?;
-    }
-    let idle = contenders
-        .iter()
-        .map(|contender| Ok(usage(contender.service.process)?.memory))
-        .collect::<Result<Vec<u64>>>()?;
-    let measured = measure(options, &contenders, database, &log)?;
-    check_saved(&postgres, &measured)?;
+    let (fastapi, third) = baseline.start(cores, &address, &directory.join("baseline"))?;
+    let services = [
+        Service::of("hello, key-value", &key_value),
+        Service::of("hello, Postgres", &with_postgres),
+        third,
+    ];
+    services.iter().try_for_each(Service::seed)?;
+    let idle = services.map(|service| usage(service.process).map(|usage| usage.memory));
+    let idle = idle.into_iter().collect::<Result<Vec<u64>>>()?;
+    let cells = measure(
+        options,
+        &services,
+        server_of(&directory.join("postgres"))?,
+        &directory.join("wrk.log"),
+    )?;
+    check_saved(&postgres, &cells)?;
 
     let report = Report {
         command: command(options),
         facts: vec![
-            (
-                "Date",
-                read("ask for the date", Command::new("date").args(["-u", "+%F"]))?,
-            ),
-            ("hello", revision()?),
+            ("Date", Utc::now().format("%F").to_string()),
+            ("hello", componentize::revision()),
             ("Host", tools::version(&program)),
             (
                 "Baseline",
-                format!("{}; {cores} workers", installed.versions()?),
+                format!("{}; {cores} workers", baseline.versions()?),
             ),
             ("Postgres", postgres.psql("SHOW server_version")?),
             ("Load", format!("{wrk}, 1 thread")),
             ("Machine", machine(cores)?),
         ],
         artifact: fs::metadata(kind.artifact())?.len(),
-        packages: installed.bytes()?,
-        contenders: contenders.map(|contender| contender.name),
+        packages: baseline.bytes()?,
+        contenders: services.map(|service| service.name),
         idle,
-        cells: measured.into_iter().map(|(cell, _)| cell).collect(),
+        cells,
     };
     let text = report.to_string();
     println!("{text}");
     if options.write {
         report::write(&root().join("docs/benchmarks.md"), &text)?;
     }
-    drop((baseline, with_postgres, key_value, postgres));
-    fs::remove_dir_all(directory)?;
-    Ok(())
-}
-
-/// The host to measure on, and its program.
-pub fn host(host: Option<HostKind>) -> Result<(HostKind, PathBuf)> {
-    let kind = match host {
-        Some(kind) => kind,
-        None if tools::find(HostKind::Spin).is_some() => HostKind::Spin,
-        None => HostKind::Wasmcloud,
-    };
-    Ok((kind, tools::find_or_fetch(kind)?))
-}
-
-fn fresh_directory() -> Result<PathBuf> {
-    let directory = target().join("bench/run");
-    if directory.exists() {
-        fs::remove_dir_all(&directory)?;
-    }
-    fs::create_dir_all(&directory)?;
-    require_disk(&directory, 2000)?;
-    Ok(directory)
-}
-
-/// `host` as something to load.
-pub fn service(host: &Host) -> Service {
-    Service {
-        port: host.port,
-        process: host.id(),
-    }
+    drop((fastapi, with_postgres, key_value, postgres));
+    Ok(fs::remove_dir_all(directory)?)
 }
 
 /// The number of Postgres's first process, as its own file says it.
@@ -184,105 +130,47 @@ fn server_of(directory: &Path) -> Result<u32> {
     number.context("Postgres does not say which process it is")
 }
 
-/// Saves the users to GET, and sees that they can be.
-pub fn seed(service: Service) -> Result<()> {
-    let mut connection = Connection::open(service.port)?;
-    let json = [("content-type", "application/json")];
-    for user in 0..USERS {
-        let target = format!("/hello/{}", username(SEEDED, user));
-        let body = format!(
-            r#"{{"dateOfBirth":"{}-{:02}-{:02}"}}"#,
-            1900 + user % 120,
-            1 + user % 12,
-            1 + user % 28
-        );
-        let put = connection.exchange("PUT", &target, &json, body.as_bytes())?;
-        ensure!(put.status == 204, "PUT was answered with {}", put.status);
-        let get = connection.exchange("GET", &target, &[], b"")?;
-        ensure!(get.status == 200, "GET was answered with {}", get.status);
-    }
-    Ok(())
-}
-
-type Measured = Vec<(Cell, u64)>;
-
-/// Every load on every service in turn, each round beginning with another one; with how many
-/// users the cell saved in Postgres.
+/// Every load on every service in turn.
 fn measure(
     options: &Options,
-    contenders: &[Contender],
+    services: &[Service],
     database: u32,
     log: &Path,
-) -> Result<Measured> {
-    let mut number = 0;
-    let mut run = |method, connections, seconds, contender: &Contender| {
-        number += 1;
-        let load = Load {
-            method,
-            connections,
-            seconds,
-            number,
-        };
-        load.run(contender.service, Some(database), log)
-            .with_context(|| {
-                let name = contender.name;
-                format!("{name}, {method} over {connections} connections")
-            })
+) -> Result<Vec<Cell>> {
+    let load = |method, connections, seconds| Load {
+        method,
+        connections,
+        seconds,
+        database: Some(database),
+        log,
     };
     announce("warming up");
     let most = options.connections.iter().copied().max().unwrap_or(1);
     for method in [Method::Get, Method::Put] {
-        for contender in contenders {
-            run(method, most, 1, contender)?;
-        }
+        load(method, most, 1).in_turn(services, 1)?;
     }
-    let mut measured = Vec::new();
+    let mut cells = Vec::new();
     for method in [Method::Get, Method::Put] {
         for &connections in &options.connections {
-            let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); contenders.len()];
-            for round in 0..options.rounds as usize {
-                for turn in 0..contenders.len() {
-                    let which = (round + turn) % contenders.len();
-                    let contender = &contenders[which];
-                    let sample = run(method, connections, options.seconds, contender)?;
-                    eprintln!(
-                        "{method}, {connections:>2} connections, round {}: {:<18}{:>7.0}/s  \
-                         p50 {:.2} ms  p99 {:.2} ms",
-                        round + 1,
-                        contender.name,
-                        sample.throughput,
-                        sample.p50,
-                        sample.p99
-                    );
-                    samples[which].push(sample);
-                }
-            }
-            let saved = match method {
-                Method::Get => 0,
-                Method::Put => samples[1..]
-                    .iter()
-                    .flatten()
-                    .map(|sample| sample.requests)
-                    .sum(),
-            };
-            let cell = Cell {
+            let load = load(method, connections, options.seconds);
+            cells.push(Cell {
                 method,
                 connections,
-                samples,
-            };
-            measured.push((cell, saved));
+                samples: load.in_turn(services, options.rounds)?,
+            });
         }
     }
-    Ok(measured)
+    Ok(cells)
 }
 
 /// A PUT that was answered with 204 is there: nobody was fast by forgetting.
-fn check_saved(postgres: &Postgres, measured: &Measured) -> Result<()> {
-    let acknowledged: u64 = measured.iter().map(|(_, saved)| saved).sum();
-    let users: u64 = postgres
-        .psql("SELECT count(*) FROM users")?
-        .trim()
-        .parse()?;
+fn check_saved(postgres: &Postgres, cells: &[Cell]) -> Result<()> {
+    let puts = cells.iter().filter(|cell| cell.method == Method::Put);
+    // The first service has another store.
+    let samples = puts.flat_map(|cell| cell.samples[1..].iter().flatten());
+    let acknowledged: u64 = samples.map(|sample| sample.requests).sum();
+    let users = postgres.psql("SELECT count(*) FROM users")?;
+    let users: u64 = users.trim().parse()?;
     ensure!(
         users >= acknowledged + u64::from(USERS),
         "{acknowledged} new users were acknowledged, and Postgres has {users}"
@@ -303,21 +191,9 @@ fn command(options: &Options) -> String {
     )
 }
 
-fn revision() -> Result<String> {
-    read(
-        "ask git for the revision",
-        Command::new("git")
-            .args(["describe", "--always", "--dirty", "--abbrev=12"])
-            .current_dir(root()),
-    )
-}
-
 fn machine(cores: usize) -> Result<String> {
-    let processors = fs::read_to_string("/proc/cpuinfo")?;
-    let model = processors
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(':'))
-        .map_or("unknown processor", |(_, model)| model.trim());
+    let processors = CpuInfo::current()?;
+    let model = processors.model_name(0).unwrap_or("unknown processor");
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
     Ok(format!("{model}, {cores} cores, Linux {}", kernel.trim()))
 }

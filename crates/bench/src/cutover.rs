@@ -24,7 +24,9 @@ use harness::{
     postgres::{Address, Postgres},
     process::end_all_on_signal,
 };
-use tools::{HostKind, run::announce, target};
+use tools::{HostKind, run::announce};
+
+use crate::{choose, fresh};
 
 /// The versions' names, as the proxy has them.
 const VERSIONS: [&str; 2] = ["v1", "v2"];
@@ -44,27 +46,16 @@ pub struct Options {
 }
 
 /// Rehearses, as a command.
-///
-/// # Errors
-///
-/// As [`rehearse`].
 pub fn command(options: &Options) -> Result<()> {
     end_all_on_signal()?;
     rehearse(options)
 }
 
 /// Swaps both ways, and prints what each has cost.
-///
-/// # Errors
-///
-/// If a request failed in a swap, or none did in the naive way: then the load proves nothing.
 pub fn rehearse(options: &Options) -> Result<()> {
     let haproxy = tools::find_or_fetch("haproxy")?;
     let (kind, program) = choose(options.host)?;
-    let directory = target().join("rehearsal");
-    if directory.exists() {
-        fs::remove_dir_all(&directory)?;
-    }
+    let directory = fresh("rehearsal")?;
     let artifacts = build_two(kind, &directory)?;
     announce("starting Postgres");
     let postgres = Postgres::start(&directory.join("postgres"))?;
@@ -131,15 +122,7 @@ impl Stage {
         )?;
         let load = Load::start(proxy.port, self.options.rate);
         let mut events = Vec::new();
-        let mut note = |what: &str, swap: Option<(&'static str, &'static str)>| {
-            announce(what);
-            events.push(Event {
-                at: load.elapsed(),
-                what: what.to_owned(),
-                swap,
-            });
-        };
-        let switch = |old, new| proxy.switch(old, new);
+        let mut note = |what, swap| events.push(happens(&load, what, swap));
 
         load.wait_for(share)?;
         note("release v2", None);
@@ -147,15 +130,15 @@ impl Stage {
         smoke_test(ports[1])?;
         note("v2 has passed the smoke test", None);
         println!("v2 is {}", build_of(ports[1])?);
-        load.wait_for(share)?;
-        note("switch to v2", Some((v1, v2)));
-        switch(v1, v2)?;
-        load.wait_for(share)?;
-        note("roll back to v1", Some((v2, v1)));
-        switch(v2, v1)?;
-        load.wait_for(share)?;
-        note("switch to v2 again", Some((v1, v2)));
-        switch(v1, v2)?;
+        for (what, old, new) in [
+            ("switch to v2", v1, v2),
+            ("roll back to v1", v2, v1),
+            ("switch to v2 again", v1, v2),
+        ] {
+            load.wait_for(share)?;
+            note(what, Some((old, new)));
+            proxy.switch(old, new)?;
+        }
         load.wait_for(share)?;
         proxy.drain(v1)?;
         note("retire v1", None);
@@ -163,7 +146,7 @@ impl Stage {
         load.wait_for(share)?;
         let records = load.finish()?;
         drop((proxy, new));
-        Ok(Report::new(records, events))
+        Ok(Report { records, events })
     }
 
     /// Stop v1, and start v2 on the same port.
@@ -179,21 +162,11 @@ impl Stage {
         )?;
         let load = Load::start(proxy.port, self.options.rate);
         load.wait_for(share)?;
-        announce("stop v1");
-        let stop = Event {
-            at: load.elapsed(),
-            what: "stop v1".to_owned(),
-            swap: None,
-        };
+        let stop = happens(&load, "stop v1", None);
         drop(old);
         let gone = load.elapsed();
         let new = self.host(1, port)?;
-        announce("v2 serves");
-        let serves = Event {
-            at: load.elapsed(),
-            what: "v2 serves".to_owned(),
-            swap: None,
-        };
+        let serves = happens(&load, "v2 serves", None);
         load.wait_for(share)?;
         let mut records = load.finish()?;
         drop((proxy, new));
@@ -202,14 +175,15 @@ impl Stage {
             let version = VERSIONS[usize::from(record.sent > gone)];
             record.version = record.version.take().map(|_| version.to_owned());
         }
-        Ok(Report::new(records, vec![stop, serves]))
+        Ok(Report {
+            records,
+            events: vec![stop, serves],
+        })
     }
 
     fn host(&self, version: usize, port: u16) -> Result<Host> {
-        let data = self
-            .directory
-            .join(port.to_string())
-            .join(VERSIONS[version]);
+        let data = format!("{port}/{}", VERSIONS[version]);
+        let data = self.directory.join(data);
         fs::create_dir_all(&data)?;
         let log = data.join("log");
         let setup = Setup {
@@ -219,6 +193,16 @@ impl Stage {
         };
         let artifact = &self.artifacts[version];
         Host::start_artifact(self.kind, &self.program, artifact, port, setup)
+    }
+}
+
+/// Something that is done now, while the load goes on.
+fn happens(load: &Load, what: &str, swap: Option<(&'static str, &'static str)>) -> Event {
+    announce(what);
+    Event {
+        at: load.elapsed(),
+        what: what.to_owned(),
+        swap,
     }
 }
 
@@ -236,10 +220,10 @@ fn smoke_test(port: u16) -> Result<()> {
     ] {
         let headers: &[_] = if body.is_empty() { &[] } else { &json };
         let answer = Connection::open(port)?.exchange(method, path, headers, body)?;
+        let is = answer.status;
         ensure!(
-            answer.status == status,
-            "the smoke test failed: {method} {path} is answered with {}, not {status}",
-            answer.status
+            is == status,
+            "the smoke test failed: {method} {path} is answered with {is}, not {status}"
         );
     }
     Ok(())
@@ -249,16 +233,14 @@ fn smoke_test(port: u16) -> Result<()> {
 fn build_of(port: u16) -> Result<String> {
     let answer = Connection::open(port)?.exchange("GET", "/metrics", &[], b"")?;
     let text = String::from_utf8_lossy(&answer.body);
-    let line = text
-        .lines()
-        .find(|line| line.starts_with("hello_build_info{"))
-        .context("/metrics has no hello_build_info")?;
+    let mut lines = text.lines();
+    let line = lines.find(|line| line.starts_with("hello_build_info{"));
+    let line = line.context("/metrics has no hello_build_info")?;
     Ok(line.trim_end_matches(" 1").to_owned())
 }
 
 /// Builds the tree twice, with two revisions, and leaves the tree's own as the last.
 fn build_two(kind: HostKind, directory: &Path) -> Result<[PathBuf; 2]> {
-    fs::create_dir_all(directory)?;
     let copy = |revision: &str, version: &str| -> Result<PathBuf> {
         componentize::build_as(Some(kind), revision)?;
         let copy = directory.join(format!("{version}.wasm"));
@@ -273,13 +255,4 @@ fn build_two(kind: HostKind, directory: &Path) -> Result<[PathBuf; 2]> {
         "both versions are the same artifact"
     );
     Ok([v1, v2])
-}
-
-fn choose(host: Option<HostKind>) -> Result<(HostKind, PathBuf)> {
-    let kind = match host {
-        Some(kind) => kind,
-        None if tools::find(HostKind::Spin).is_some() => HostKind::Spin,
-        None => HostKind::Wasmcloud,
-    };
-    Ok((kind, tools::find_or_fetch(kind)?))
 }

@@ -1,4 +1,15 @@
-//! `cargo xtask bench`: measures a host that is serving, or hello beside its baseline or its past.
+//! `cargo xtask bench` and `rehearse-swap`: measures a host that is serving, hello beside its baseline
+//! or its past, and a cutover.
+//!
+//! | module | what it measures |
+//! | --- | --- |
+//! | here | the latency of a host that is serving |
+//! | `compare` | hello beside the FastAPI service of `baseline`, with what `usage` sees; `report` is its tables |
+//! | `against` | this tree beside an earlier revision of it |
+//! | `load` | what both do: services on this machine, loaded by wrk in turn |
+//! | [`cutover`] | a swap of two versions while requests come |
+//!
+//! An error is one sentence: what is missing, or which service does not answer as it should.
 
 mod against;
 mod baseline;
@@ -6,13 +17,19 @@ mod compare;
 pub mod cutover;
 mod load;
 mod report;
+mod stats;
 mod usage;
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
-
 use harness::client::Connection;
+use stats::percentile;
+use tools::{HostKind, target};
 
 /// An answer that took this long was held back by Nagle's algorithm and a delayed ACK.
 const STALL: Duration = Duration::from_millis(30);
@@ -37,15 +54,11 @@ pub enum Bench {
 
 impl Bench {
     /// Measures, and prints what it measured.
-    ///
-    /// # Errors
-    ///
-    /// If something is missing, or a service does not answer as it should.
     pub fn run(&self) -> Result<()> {
         match self {
             Self::Latency { port, requests } => latency(*port, *requests),
-            Self::Compare(options) => compare::compare(options),
-            Self::Against(options) => against::against(options),
+            Self::Compare(options) => compare::run(options),
+            Self::Against(options) => against::run(options),
         }
     }
 }
@@ -54,59 +67,71 @@ fn latency(port: u16, requests: u32) -> Result<()> {
     let mut connection = Connection::open(port).with_context(|| {
         format!("nothing serves on port {port} of 127.0.0.1: run `cargo xtask up` beside this")
     })?;
-    let json = [("content-type", "application/json")];
-    let put = connection.exchange(
-        "PUT",
-        "/hello/BenchLatency",
-        &json,
-        br#"{"dateOfBirth":"1990-06-20"}"#,
-    )?;
-    ensure!(put.status == 204, "PUT was answered with {}", put.status);
+    put(&mut connection, "BenchLatency", "1990-06-20")?;
     // The first requests find cold caches: they are made, and not measured.
     for _ in 0..20 {
-        connection.exchange("GET", "/hello/BenchLatency", &[], b"")?;
+        get(&mut connection, "BenchLatency")?;
     }
     let mut times = Vec::new();
     for _ in 0..requests {
         let started = Instant::now();
-        let get = connection.exchange("GET", "/hello/BenchLatency", &[], b"")?;
+        get(&mut connection, "BenchLatency")?;
         times.push(started.elapsed());
-        ensure!(get.status == 200, "GET was answered with {}", get.status);
     }
     times.sort_unstable();
-    let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
-    let (p50, p99) = (percentile(&times, 50), percentile(&times, 99));
+    let milliseconds = |percent| percentile(&times, percent).as_secs_f64() * 1000.0;
     println!("{requests} GETs, one after another, over one keep-alive connection");
-    for (name, time) in [
-        ("p50", p50),
-        ("p90", percentile(&times, 90)),
-        ("p99", p99),
-        ("max", percentile(&times, 100)),
-    ] {
-        println!("{name}  {:8.3} ms", milliseconds(time));
+    for (name, percent) in [("p50", 50), ("p90", 90), ("p99", 99), ("max", 100)] {
+        println!("{name}  {:8.3} ms", milliseconds(percent));
     }
-    println!("p99 / p50  {:.2}", milliseconds(p99) / milliseconds(p50));
+    println!("p99 / p50  {:.2}", milliseconds(99) / milliseconds(50));
     let stalled = times.iter().filter(|time| **time > STALL).count();
     println!("over {} ms  {stalled}", STALL.as_millis());
     Ok(())
 }
 
-/// The smallest time that `percent` of the sorted `times` do not exceed (nearest rank).
-fn percentile(times: &[Duration], percent: usize) -> Duration {
-    let rank = (times.len() * percent).div_ceil(100);
-    times[rank.max(1) - 1]
+/// Saves the date of birth of a user.
+fn put(connection: &mut Connection, user: &str, date: &str) -> Result<()> {
+    let body = format!(r#"{{"dateOfBirth":"{date}"}}"#);
+    let json = [("content-type", "application/json")];
+    exchange(connection, "PUT", user, &json, body.as_bytes(), 204)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// Asks for the greeting of a user that there is.
+fn get(connection: &mut Connection, user: &str) -> Result<()> {
+    exchange(connection, "GET", user, &[], b"", 200)
+}
 
-    #[test]
-    fn percentiles_are_of_the_nearest_rank() {
-        let times: Vec<_> = (1..=200).map(Duration::from_millis).collect();
-        assert_eq!(percentile(&times, 50), Duration::from_millis(100));
-        assert_eq!(percentile(&times, 99), Duration::from_millis(198));
-        assert_eq!(percentile(&times, 100), Duration::from_millis(200));
-        assert_eq!(percentile(&times[..1], 50), Duration::from_millis(1));
+fn exchange(
+    connection: &mut Connection,
+    method: &str,
+    user: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+    status: u16,
+) -> Result<()> {
+    let answer = connection.exchange(method, &format!("/hello/{user}"), headers, body)?;
+    let is = answer.status;
+    ensure!(
+        is == status,
+        "{method} was answered with {is}, not {status}"
+    );
+    Ok(())
+}
+
+/// The host to measure on, and its program: Spin where there is one, else wasmCloud.
+fn choose(host: Option<HostKind>) -> Result<(HostKind, PathBuf)> {
+    let spin = || tools::find(HostKind::Spin).map(|_| HostKind::Spin);
+    let kind = host.or_else(spin).unwrap_or(HostKind::Wasmcloud);
+    Ok((kind, tools::find_or_fetch(kind)?))
+}
+
+/// A directory below target/ with nothing in it.
+fn fresh(name: &str) -> Result<PathBuf> {
+    let directory = target().join(name);
+    if directory.exists() {
+        fs::remove_dir_all(&directory)?;
     }
+    fs::create_dir_all(&directory)?;
+    Ok(directory)
 }

@@ -1,17 +1,21 @@
 //! The load: wrk, with what it measures and what the service under it uses meanwhile.
 
 use std::{
-    fmt, fs,
+    env, fmt, fs,
     path::Path,
     process::{Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     thread,
     time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
+use harness::{client::Connection, host::Host, process::Process};
 
-use super::usage::{Usage, usage};
-use harness::process::Process;
+use crate::{
+    get, put,
+    usage::{Usage, usage},
+};
 
 /// What wrk asks.
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/load.lua");
@@ -20,7 +24,7 @@ const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/load.lua");
 pub const USERS: u32 = 2000;
 
 /// The prefix of the users to GET.
-pub const SEEDED: &str = "Seed";
+const SEEDED: &str = "Seed";
 
 /// How often memory is looked at.
 const LOOK: Duration = Duration::from_millis(250);
@@ -34,22 +38,26 @@ pub enum Method {
     Put,
 }
 
-/// One run of wrk.
+/// A run of wrk.
 #[derive(Debug)]
-pub struct Load {
+pub struct Load<'a> {
     /// What it asks.
     pub method: Method,
     /// Keep-alive connections, with one request at a time on each.
     pub connections: u32,
     /// How long it lasts.
     pub seconds: u32,
-    /// Another one for every run: no run saves the users of another.
-    pub number: u32,
+    /// The process of the services' database, if they have one.
+    pub database: Option<u32>,
+    /// The file that takes wrk's output.
+    pub log: &'a Path,
 }
 
 /// A server on this machine.
 #[derive(Clone, Copy, Debug)]
 pub struct Service {
+    /// What the tables call it.
+    pub name: &'static str,
     /// Its port on the loopback address.
     pub port: u16,
     /// The process with which the tree of its processes begins.
@@ -70,9 +78,9 @@ pub struct Sample {
     /// The most resident memory that was seen, in megabytes.
     pub memory: f64,
     /// The service's CPU time, in microseconds a request.
-    pub processor: f64,
+    pub cpu_time: f64,
     /// The same with Postgres's.
-    pub processor_with_database: f64,
+    pub cpu_time_with_database: f64,
 }
 
 impl fmt::Display for Method {
@@ -84,27 +92,25 @@ impl fmt::Display for Method {
     }
 }
 
-/// wrk's version.
-///
-/// # Errors
-///
-/// One sentence, if it is missing.
-pub fn version() -> Result<String> {
+/// wrk's version. Refuses an environment in which no measurement is worth much.
+pub fn prepare() -> Result<String> {
+    // Spin makes and drops errors while it serves, and with this each collects a backtrace.
+    ensure!(
+        env::var_os("RUST_BACKTRACE").is_none(),
+        "RUST_BACKTRACE is set and makes the hosts slower: take it out of the environment"
+    );
     // It ends with status 1 after it has said its version.
     let output = Command::new(tools::find_or_fetch("wrk")?)
         .arg("--version")
         .stdin(Stdio::null())
         .output()?;
     let text = String::from_utf8_lossy(&output.stdout);
-    Ok(text
-        .split_whitespace()
-        .take(2)
-        .collect::<Vec<_>>()
-        .join(" "))
+    let words: Vec<&str> = text.split_whitespace().take(2).collect();
+    Ok(words.join(" "))
 }
 
 /// The name of user `number`, the same as in load.lua.
-pub fn username(prefix: &str, number: u32) -> String {
+fn username(prefix: &str, number: u32) -> String {
     let mut name = prefix.to_owned();
     let mut rest = number;
     loop {
@@ -127,17 +133,68 @@ fn digit(zero: u8, number: u32) -> char {
     char::from(zero + digit)
 }
 
-impl Load {
-    /// Puts the load on `service`, whose database may be another process, and writes wrk's
-    /// output to the file `log`.
-    ///
-    /// # Errors
-    ///
-    /// One sentence, if any request got no answer or another one than 2xx.
-    pub fn run(&self, service: Service, database: Option<u32>, log: &Path) -> Result<Sample> {
+impl Service {
+    /// A host, under the name that tables call it by.
+    pub fn of(name: &'static str, host: &Host) -> Self {
+        Self {
+            name,
+            port: host.port,
+            process: host.id(),
+        }
+    }
+
+    /// Saves the users to GET, and sees that they can be.
+    pub fn seed(&self) -> Result<()> {
+        let mut connection = Connection::open(self.port)?;
+        for number in 0..USERS {
+            let (year, month, day) = (1900 + number % 120, 1 + number % 12, 1 + number % 28);
+            let user = username(SEEDED, number);
+            put(
+                &mut connection,
+                &user,
+                &format!("{year}-{month:02}-{day:02}"),
+            )
+            .and_then(|()| get(&mut connection, &user))
+            .context(self.name)?;
+        }
+        Ok(())
+    }
+}
+
+impl Load<'_> {
+    /// Puts the load on each service `rounds` times, and gives the samples of each, one a round.
+    /// Each round begins with another service.
+    pub fn in_turn(&self, services: &[Service], rounds: u32) -> Result<Vec<Vec<Sample>>> {
+        let (method, connections) = (self.method, self.connections);
+        let mut samples = vec![Vec::new(); services.len()];
+        for round in 0..rounds as usize {
+            for turn in 0..services.len() {
+                let which = (round + turn) % services.len();
+                let name = services[which].name;
+                let sample = self
+                    .run(services[which])
+                    .with_context(|| format!("{name}, {method} over {connections} connections"))?;
+                eprintln!(
+                    "{method}, {connections:>2} connections, round {}: {name:<18}{:>7.0}/s  \
+                     p50 {:.2} ms  p99 {:.2} ms",
+                    round + 1,
+                    sample.throughput,
+                    sample.p50,
+                    sample.p99
+                );
+                samples[which].push(sample);
+            }
+        }
+        Ok(samples)
+    }
+
+    /// Puts the load on `service`, and fails if any request got no answer or another one than 2xx.
+    fn run(&self, service: Service) -> Result<Sample> {
+        // Another one for every run: no run saves the users of another.
+        static RUNS: AtomicU32 = AtomicU32::new(0);
         let prefix = match self.method {
             Method::Get => SEEDED.to_owned(),
-            Method::Put => prefix(self.number),
+            Method::Put => prefix(RUNS.fetch_add(1, Ordering::Relaxed)),
         };
         let mut command = Command::new(tools::find_or_fetch("wrk")?);
         command
@@ -148,10 +205,13 @@ impl Load {
             .arg(format!("http://127.0.0.1:{}", service.port))
             .args(["--", &self.method.to_string().to_lowercase(), &prefix])
             .arg(USERS.to_string());
-        fs::write(log, "")?;
-        let database = || database.map(usage).transpose();
-        let before = (usage(service.process)?, database()?);
-        let mut wrk = Process::start(&mut command, Some(log))?;
+        fs::write(self.log, "")?;
+        let both = || -> Result<(Usage, Usage)> {
+            let database = self.database.map(usage).transpose()?;
+            Ok((usage(service.process)?, database.unwrap_or_default()))
+        };
+        let before = both()?;
+        let mut wrk = Process::start(&mut command, Some(self.log))?;
         let mut memory = 0;
         let status = loop {
             thread::sleep(LOOK);
@@ -160,8 +220,8 @@ impl Load {
             }
             memory = memory.max(usage(service.process)?.memory);
         };
-        let after = (usage(service.process)?, database()?);
-        let output = fs::read_to_string(log)?;
+        let after = both()?;
+        let output = fs::read_to_string(self.log)?;
         let last = output.lines().last().unwrap_or_default();
         ensure!(status.success(), "wrk failed: {last}");
         let counts = counts(&output).with_context(|| format!("wrk said: {last}"))?;
@@ -175,37 +235,28 @@ impl Load {
         #[allow(clippy::cast_precision_loss, reason = "see above")]
         let number = |count: u64| count as f64;
         let each = |before: Usage, after: Usage| {
-            let spent = after.processor.saturating_sub(before.processor);
+            let spent = after.cpu_time.saturating_sub(before.cpu_time);
             spent.as_secs_f64() * 1e6 / number(requests)
         };
-        let processor = each(before.0, after.0);
+        let cpu_time = each(before.0, after.0);
         Ok(Sample {
             requests,
             throughput: number(requests) / number(duration) * 1e6,
             p50: number(p50) / 1e3,
             p99: number(p99) / 1e3,
             memory: number(memory) / 1e6,
-            processor,
-            processor_with_database: processor
-                + before
-                    .1
-                    .zip(after.1)
-                    .map_or(0.0, |(before, after)| each(before, after)),
+            cpu_time,
+            cpu_time_with_database: cpu_time + each(before.1, after.1),
         })
     }
 }
 
 /// The numbers that load.lua prints.
 fn counts(output: &str) -> Option<[u64; 6]> {
-    let line = output
-        .lines()
-        .find_map(|line| line.strip_prefix("load: "))?;
-    let numbers: Vec<u64> = line
-        .split_whitespace()
-        .map(str::parse)
-        .collect::<Result<_, _>>()
-        .ok()?;
-    numbers.try_into().ok()
+    let mut lines = output.lines();
+    let line = lines.find_map(|line| line.strip_prefix("load: "))?;
+    let numbers = line.split_whitespace().map(|word| word.parse().ok());
+    numbers.collect::<Option<Vec<u64>>>()?.try_into().ok()
 }
 
 #[cfg(test)]

@@ -8,7 +8,10 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use super::load::{Method, Sample};
+use crate::{
+    load::{Method, Sample},
+    stats::{median, range},
+};
 
 /// What stands around the results in docs/benchmarks.md.
 const BEGIN: &str = "<!-- results: begin -->";
@@ -50,53 +53,40 @@ const COLUMNS: [Column; 6] = [
     ("p50, ms", 2, |sample| sample.p50),
     ("p99, ms", 2, |sample| sample.p99),
     ("memory, MB", 0, |sample| sample.memory),
-    ("processor, µs/request", 0, |sample| sample.processor),
-    ("with Postgres's", 0, |sample| {
-        sample.processor_with_database
-    }),
+    ("CPU time, µs/request", 0, |sample| sample.cpu_time),
+    ("with Postgres's", 0, |sample| sample.cpu_time_with_database),
 ];
 
 impl Cell {
     fn median(&self, contender: usize, value: fn(&Sample) -> f64) -> f64 {
-        median(self.samples[contender].iter().map(value).collect())
+        median(self.samples[contender].iter().map(value))
     }
 
     /// The lowest and the highest ratio of throughputs within one round.
     fn spread(&self, contender: usize, baseline: usize) -> (f64, f64) {
         let rounds = self.samples[contender].iter().zip(&self.samples[baseline]);
-        let ratios = rounds.map(|(hello, baseline)| hello.throughput / baseline.throughput);
-        ratios.fold((f64::INFINITY, 0.0), |(low, high), ratio| {
-            (f64::min(low, ratio), f64::max(high, ratio))
-        })
+        range(rounds.map(|(hello, baseline)| hello.throughput / baseline.throughput))
     }
-}
 
-/// The middle one, or the mean of the two in the middle; NaN of none.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => f64::NAN,
-        count if count % 2 == 1 => values[middle],
-        _ => f64::midpoint(values[middle - 1], values[middle]),
+    /// A row: the cell, the contender's `name`, and `text` for each column.
+    fn row(&self, name: &str, text: impl Fn(Column) -> String) -> Vec<String> {
+        let mut row = vec![
+            self.method.to_string(),
+            self.connections.to_string(),
+            name.to_owned(),
+        ];
+        row.extend(COLUMNS.map(text));
+        row
     }
 }
 
 impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "```sh\n{}\n```\n", self.command)?;
-        writeln!(f, "| what | which |\n| --- | --- |")?;
-        for (what, which) in &self.facts {
-            writeln!(f, "| {what} | {} |", which.trim())?;
-        }
-        self.write_ratios(f)?;
-        self.write_figures(f)?;
-        self.write_sizes(f)
-    }
-}
+        let facts = self.facts.iter();
+        let facts = facts.map(|(what, which)| vec![(*what).to_owned(), which.trim().to_owned()]);
+        write_table(f, &["what", "which"], facts)?;
 
-impl Report {
-    fn write_ratios(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let baseline = self.contenders.len() - 1;
         writeln!(
             f,
@@ -104,81 +94,72 @@ impl Report {
              Above 1 is better for requests/s, with the ratios of single rounds in brackets; \
              below 1 is better for all else.\n"
         )?;
-        write_head(f, &["request", "connections", "hello's store"])?;
-        for (contender, name) in self.contenders[..baseline].iter().enumerate() {
-            for cell in &self.cells {
-                let store = name.rsplit(", ").next().unwrap_or(name);
-                write!(f, "| {} | {} | {store} |", cell.method, cell.connections)?;
-                for (index, (_, _, value)) in COLUMNS.into_iter().enumerate() {
+        let ratios = (0..baseline).flat_map(|contender| {
+            let name = self.contenders[contender];
+            let store = name.rsplit(", ").next().unwrap_or(name);
+            self.cells.iter().map(move |cell| {
+                cell.row(store, |(column, _, value)| {
                     let ratio = cell.median(contender, value) / cell.median(baseline, value);
-                    write!(f, " {ratio:.2}")?;
-                    if index == 0 {
-                        let (low, high) = cell.spread(contender, baseline);
-                        write!(f, " ({low:.2} to {high:.2})")?;
+                    let (low, high) = cell.spread(contender, baseline);
+                    match column {
+                        "requests/s" => format!("{ratio:.2} ({low:.2} to {high:.2})"),
+                        _ => format!("{ratio:.2}"),
                     }
-                    write!(f, " |")?;
-                }
-                writeln!(f)?;
-            }
-        }
-        Ok(())
-    }
+                })
+            })
+        });
+        write_table(f, &["request", "connections", "hello's store"], ratios)?;
 
-    fn write_figures(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(f, "\n### Results: medians\n")?;
-        write_head(f, &["request", "connections", "service"])?;
-        for cell in &self.cells {
-            for (contender, name) in self.contenders.iter().enumerate() {
-                write!(f, "| {} | {} | {name} |", cell.method, cell.connections)?;
-                for (_, decimals, value) in COLUMNS {
-                    write!(f, " {:.decimals$} |", cell.median(contender, value))?;
-                }
-                writeln!(f)?;
-            }
-        }
-        Ok(())
-    }
+        let medians = self.cells.iter().flat_map(|cell| {
+            self.contenders.iter().enumerate().map(|(contender, name)| {
+                cell.row(name, |(_, decimals, value)| {
+                    format!("{:.decimals$}", cell.median(contender, value))
+                })
+            })
+        });
+        write_table(f, &["request", "connections", "service"], medians)?;
 
-    fn write_sizes(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\n### Sizes\n")?;
         let (artifact, packages) = (self.artifact, self.packages);
-        writeln!(
-            f,
-            "\n### Sizes\n\n| what | size |\n| --- | --- |\n\
-             | hello's component | {artifact} bytes |\n\
-             | the baseline's packages, without Python | {packages} bytes: {} times as much |",
-            packages / artifact.max(1)
-        )?;
-        for (name, idle) in self.contenders.iter().zip(&self.idle) {
-            writeln!(
-                f,
-                "| memory before the load: {name} | {} MB |",
-                idle / 1_000_000
-            )?;
-        }
-        Ok(())
+        let times = packages / artifact.max(1);
+        let mut sizes = vec![
+            ("hello's component".to_owned(), format!("{artifact} bytes")),
+            (
+                "the baseline's packages, without Python".to_owned(),
+                format!("{packages} bytes: {times} times as much"),
+            ),
+        ];
+        sizes.extend(self.contenders.iter().zip(&self.idle).map(|(name, idle)| {
+            (
+                format!("memory before the load: {name}"),
+                format!("{} MB", idle / 1_000_000),
+            )
+        }));
+        let sizes = sizes.into_iter().map(|(what, size)| vec![what, size]);
+        write_table(f, &["what", "size"], sizes)
     }
 }
 
-fn write_head(f: &mut Formatter<'_>, first: &[&str]) -> fmt::Result {
-    let names: Vec<&str> = first
-        .iter()
-        .copied()
-        .chain(COLUMNS.iter().map(|(name, _, _)| *name))
-        .collect();
+/// A table in Markdown. One of three labels has the results' columns behind them.
+fn write_table(
+    f: &mut Formatter<'_>,
+    labels: &[&str],
+    rows: impl Iterator<Item = Vec<String>>,
+) -> fmt::Result {
+    let results = COLUMNS.iter().filter(|_| labels.len() == 3);
+    let names = results.clone().map(|(name, _, _)| *name);
+    let names: Vec<&str> = labels.iter().copied().chain(names).collect();
+    let rules = labels.iter().map(|_| "---").chain(results.map(|_| "---:"));
     writeln!(f, "| {} |", names.join(" | "))?;
-    let rules: Vec<&str> = names
-        .iter()
-        .enumerate()
-        .map(|(index, _)| if index < first.len() { "---" } else { "---:" })
-        .collect();
-    writeln!(f, "| {} |", rules.join(" | "))
+    writeln!(f, "| {} |", rules.collect::<Vec<_>>().join(" | "))?;
+    for row in rows {
+        writeln!(f, "| {} |", row.join(" | "))?;
+    }
+    Ok(())
 }
 
 /// Puts `results` between the two marks of `file`.
-///
-/// # Errors
-///
-/// One sentence, if the file or its marks are missing.
 pub fn write(file: &Path, results: &str) -> Result<()> {
     let old =
         fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
@@ -200,13 +181,6 @@ fn replaced(old: &str, results: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_median_is_in_the_middle() {
-        assert_eq!(median(vec![3.0, 1.0, 2.0]).to_string(), "2");
-        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]).to_string(), "2.5");
-        assert!(median(Vec::new()).is_nan());
-    }
 
     #[test]
     fn figures_replace_figures() {

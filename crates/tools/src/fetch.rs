@@ -73,7 +73,7 @@ const NEWEST: (u32, u32) = (u32::MAX, 0);
 /// it then takes; where not every version does the job, those that fit, and how it says its own.
 /// The oldest Spin with the component's WASI interfaces is 3.4.
 #[rustfmt::skip]
-static TABLE: [Tool; 41] = [
+static TABLE: [Tool; 42] = [
     Tool::new("amtool",               Debian("prometheus-alertmanager"), 45),
     Tool::new("cargo-cyclonedx",      Crate("0.5.9"), 900),
     Tool::new("cargo-deny",           Crate("0.20.2"), 1500).wants((0, 20)..(1, 0), "--version", "cargo-deny "),
@@ -110,6 +110,7 @@ static TABLE: [Tool; 41] = [
     Tool::new("node/terraform",       Npm("terraform"), 410),
     Tool::new("python/backup",        PyPi("backup", None), 280),
     Tool::new("python/checkov",       PyPi("checkov", None), 270),
+    Tool::new("python/fastapi",       PyPi("fastapi", None), 120),
     Tool::new("python/manifests",     PyPi("manifests", None), 120),
     Tool::new("python/observability", PyPi("observability", None), 25),
     Tool::new("python/openapi",       PyPi("openapi", None), 85),

@@ -11,13 +11,14 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use deploy_tests::mutation::Mutations;
+use deploy_tests::mutation::{Mutations, tracked};
 use libtest_mimic::{Arguments, Trial};
 use serde_json::Value;
 use tools::{node, python, root};
 
 const CHECKS: &str = ".github/workflows/checks.yml";
 const PLATFORM: &str = ".github/workflows/platform.yml";
+const RELEASE: &str = ".github/workflows/release.yml";
 const CI: &str = ".ci/run";
 
 /// What a workflow may call beside `cargo xtask`: what its machine has, for what only it can do.
@@ -35,13 +36,15 @@ fn main() {
 
 fn checks() -> Result<Vec<Trial>> {
     let mutations = Mutations::of("workflows")?;
-    let all: [(&str, Check); 6] = [
+    let all: [(&str, Check); 8] = [
         ("actionlint", actionlint),
         ("zizmor", zizmor),
         ("actions are pinned, and say their version", pinned),
         ("every command exists", commands_exist),
         ("they run what .ci/run runs", same_as_ci),
+        ("only schemas may be skipped", only_schemas_may_be_skipped),
         ("main alone writes the cache", cache_of_main),
+        ("the platform runs by path and nightly", platform_by_path),
     ];
     let trials = all.map(|(name, check)| mutations.trials(name, check));
     mutations.assert_all_used();
@@ -227,33 +230,83 @@ fn parsed(workflow: &Path) -> Result<Value> {
     yaml_serde::from_str(&yaml).with_context(|| workflow.display().to_string())
 }
 
-/// Whether what is saved is saved on main, and nothing saves beside what it restores.
+/// Whether a part that is named runs whole, but for what no runner can have.
+fn only_schemas_may_be_skipped(tree: &Path) -> Result<()> {
+    for file in workflows(tree)? {
+        for command in commands_of(&file)? {
+            let mut words = command.split_whitespace();
+            while words.any(|word| word == "--allow-skip") {
+                let skip = words.next().unwrap_or_default();
+                ensure!(skip == "schemas", "{}: skips {skip}", file.display());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether what is saved is saved on main, nothing saves beside what it restores, and no release is
+/// built of what another run has left.
 fn cache_of_main(tree: &Path) -> Result<()> {
     let mut count = 0;
     for file in workflows(tree)? {
         let workflow = parsed(&file)?;
         let jobs = workflow["jobs"].as_object().context("it has no jobs")?;
-        for step in jobs
-            .values()
-            .flat_map(|job| job["steps"].as_array().into_iter().flatten())
-        {
+        let steps = |job: &'_ Value| job["steps"].as_array().cloned().unwrap_or_default();
+        for step in jobs.values().flat_map(steps) {
             let uses = step["uses"].as_str().unwrap_or_default();
+            let condition = step["if"].as_str().unwrap_or_default();
+            let file = file.display();
             ensure!(
                 !uses.starts_with("actions/cache@"),
-                "{}: {uses} saves after each run",
-                file.display()
+                "{file}: {uses} saves after each run"
+            );
+            ensure!(
+                !uses.starts_with("actions/cache/") || !file.to_string().ends_with(RELEASE),
+                "{file}: a release takes what is in a cache"
             );
             if uses.starts_with("actions/cache/save@") {
                 count += 1;
                 ensure!(
-                    step["if"] == "github.ref == 'refs/heads/main'",
-                    "{}: a pull request may write the cache",
-                    file.display()
+                    condition.starts_with("github.ref == 'refs/heads/main' && ")
+                        && !condition.contains("||"),
+                    "{file}: a pull request may write the cache"
                 );
             }
         }
     }
     ensure!(count > 0, "nothing is cached");
+    Ok(())
+}
+
+/// Whether the platform's part runs where something changes that it reads, and each night.
+fn platform_by_path(tree: &Path) -> Result<()> {
+    let workflow = parsed(&tree.join(PLATFORM))?;
+    let cron = &workflow["on"]["schedule"][0]["cron"];
+    ensure!(cron.is_string(), "{PLATFORM} does not run each night");
+    for event in ["push", "pull_request"] {
+        let patterns = workflow["on"][event]["paths"].as_array();
+        let patterns = patterns.with_context(|| format!("{event} has no paths"))?;
+        let is_seen = |file: &str| {
+            let mut patterns = patterns.iter().filter_map(Value::as_str);
+            patterns.any(|pattern| match pattern.strip_suffix("**") {
+                Some(directory) => file.starts_with(directory),
+                None => file == pattern,
+            })
+        };
+        let is_read = |file: &str| {
+            [PLATFORM, "Cargo.lock", "Cargo.toml"].contains(&file)
+                || ["crates/", "deploy/", "docs/", "migrations/"]
+                    .iter()
+                    .any(|directory| file.starts_with(directory))
+        };
+        for file in tracked()? {
+            ensure!(
+                !is_read(file) || is_seen(file),
+                "{event}: a change of {file} does not run the platform's part"
+            );
+        }
+        ensure!(!is_seen("src/lib.rs"), "{event}: src/lib.rs runs it");
+    }
     Ok(())
 }
 

@@ -30,10 +30,6 @@ pub struct Proxy {
 
 impl Proxy {
     /// Starts `program` before `versions`, of which the first gets all requests.
-    ///
-    /// # Errors
-    ///
-    /// One sentence, if it does not serve.
     pub fn start(
         program: &Path,
         directory: &Path,
@@ -80,10 +76,6 @@ backend hello
     }
 
     /// Gives all requests that begin from now on to `new`. Those that `old` has, it finishes.
-    ///
-    /// # Errors
-    ///
-    /// What HAProxy refuses.
     pub fn switch(&self, old: &str, new: &str) -> Result<()> {
         // One line, and `new` first: at no time is there nobody.
         let said = self.ask(&format!(
@@ -94,10 +86,6 @@ backend hello
     }
 
     /// Waits until `version` has no request left.
-    ///
-    /// # Errors
-    ///
-    /// If that takes too long.
     pub fn drain(&self, version: &str) -> Result<()> {
         let what = format!("{version} to finish its requests");
         wait_until(&what, TIMEOUT, Duration::from_millis(20), || {

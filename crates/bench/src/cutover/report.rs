@@ -18,68 +18,51 @@ pub struct Event {
     pub swap: Option<(&'static str, &'static str)>,
 }
 
-/// The records of one load.
+/// The records of one load, and the events, in the order of time.
 #[derive(Debug)]
 pub struct Report {
-    records: Vec<Record>,
-    events: Vec<Event>,
+    pub records: Vec<Record>,
+    pub events: Vec<Event>,
 }
 
 impl Report {
-    /// `records` and `events` in the order of time.
-    #[must_use]
-    pub fn new(records: Vec<Record>, events: Vec<Event>) -> Self {
-        Self { records, events }
-    }
-
     /// How many requests were made.
-    #[must_use]
     pub fn requests(&self) -> u64 {
         self.records.len() as u64
     }
 
     /// How many of them failed.
-    #[must_use]
     pub fn failures(&self) -> u64 {
         self.failed().count() as u64
     }
 
     fn failed(&self) -> impl Iterator<Item = &Record> {
-        self.records
-            .iter()
-            .filter(|record| record.failure.is_some())
+        let records = self.records.iter();
+        records.filter(|record| record.failure.is_some())
     }
 
     /// From the first answer of `new` to the last of `old`, in the swap that begins with event
     /// `index`; zero, if `old` had none after that.
-    fn overlap(&self, index: usize, old: &str, new: &str) -> Duration {
+    fn overlap(&self, index: usize, old: &'static str, new: &'static str) -> Duration {
         let at = self.events[index].at;
-        let until = self.events[index + 1..]
+        let next = self.events[index + 1..]
             .iter()
-            .find(|event| event.swap.is_some())
-            .map_or(Duration::MAX, |event| event.at);
-        let answers = |version: &'_ str| {
-            self.records
-                .iter()
-                .filter(|record| record.version.as_deref() == Some(version))
-                .map(|record| record.done)
-                .filter(|done| (at..until).contains(done))
-                .collect::<Vec<_>>()
+            .find(|event| event.swap.is_some());
+        let until = next.map_or(Duration::MAX, |event| event.at);
+        let answers = |version| {
+            let records = self.records.iter();
+            let its = records.filter(move |record| record.version.as_deref() == Some(version));
+            its.map(|record| record.done)
+                .filter(move |done| (at..until).contains(done))
         };
-        let first = answers(new).into_iter().min();
-        let last = answers(old).into_iter().max();
-        match (first, last) {
-            (Some(first), Some(last)) => last.saturating_sub(first),
-            _ => Duration::ZERO,
-        }
+        let both = answers(new).min().zip(answers(old).max());
+        both.map_or(Duration::ZERO, |(first, last)| last.saturating_sub(first))
     }
 
     /// How many requests had been sent and not been answered at `moment`.
     fn under_way(&self, moment: Duration) -> usize {
-        self.records
-            .iter()
-            .filter(|record| (record.sent..record.done).contains(&moment))
-            .count()
+        let is_under_way = |record: &&Record| (record.sent..record.done).contains(&moment);
+        self.records.iter().filter(is_under_way).count()
     }
 
     fn time_line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -94,29 +77,25 @@ impl Report {
         let mut from = Duration::ZERO;
         while from < end.unwrap_or_default() {
             let span = from..from + step;
-            let (mut by, mut neither, mut failed) = ([0; 2], 0, 0);
-            for record in self.records.iter().filter(|r| span.contains(&r.done)) {
-                match VERSIONS
+            let count = |is: &dyn Fn(&Record) -> bool| {
+                let records = self
+                    .records
                     .iter()
-                    .position(|name| record.version.as_deref() == Some(name))
-                {
-                    Some(version) => by[version] += 1,
-                    None => neither += 1,
-                }
-                failed += u32::from(record.failure.is_some());
-            }
-            let events: Vec<String> = self
-                .events
-                .iter()
-                .filter(|event| span.contains(&event.at))
-                .map(|event| format!("{:.1} s: {}", event.at.as_secs_f64(), event.what))
-                .collect();
+                    .filter(|record| span.contains(&record.done));
+                records.filter(|record| is(record)).count()
+            };
+            let by = |version| count(&|record| record.version.as_deref() == version);
+            let events = self.events.iter().filter(|event| span.contains(&event.at));
+            let events =
+                events.map(|event| format!("{:.1} s: {}", event.at.as_secs_f64(), event.what));
             let line = format!(
-                "{:6.1} s  {:6}  {:6}  {neither:7}  {failed:6}  {}",
+                "{:6.1} s  {:6}  {:6}  {:7}  {:6}  {}",
                 from.as_secs_f64(),
-                by[0],
-                by[1],
-                events.join("; ")
+                by(Some(VERSIONS[0])),
+                by(Some(VERSIONS[1])),
+                by(None),
+                count(&|record| record.failure.is_some()),
+                events.collect::<Vec<_>>().join("; ")
             );
             writeln!(f, "{}", line.trim_end())?;
             from += step;
@@ -187,7 +166,7 @@ mod tests {
             record(25, "v1"),
         ];
         let events = vec![swap(10, "v1", "v2"), swap(20, "v2", "v1")];
-        let report = Report::new(records, events);
+        let report = Report { records, events };
         assert_eq!(report.overlap(0, "v1", "v2"), Duration::from_millis(3));
         assert_eq!(report.overlap(1, "v2", "v1"), Duration::ZERO);
         let moment = |ms| report.under_way(Duration::from_millis(ms));
@@ -198,7 +177,10 @@ mod tests {
     fn a_failure_is_counted_and_told() {
         let mut bad = record(7, "v1");
         bad.failure = Some("GET is answered with 503".to_owned());
-        let report = Report::new(vec![record(5, "v1"), bad], Vec::new());
+        let report = Report {
+            records: vec![record(5, "v1"), bad],
+            events: Vec::new(),
+        };
         assert_eq!((report.requests(), report.failures()), (2, 1));
         assert!(report.to_string().contains("answered with 503"), "{report}");
     }
