@@ -55,20 +55,17 @@ fn main() -> Result<()> {
         trials.extend(mutations.trials(name, check));
     }
     mutations.assert_all_used();
-    let more: [(&str, fn() -> Result<()>); 3] = [
-        (
-            "backup: every row comes back, from whole backups alone",
-            backup,
-        ),
-        ("swap: no request fails, and the naive way fails some", swap),
-        (
+    trials.extend([
+        trial(
             "expressions: an exposition is read",
             observability::reads_an_exposition,
         ),
-    ];
-    for (name, run) in more {
-        trials.push(trial(name, move || run()));
-    }
+        trial(
+            "backup: every row comes back, from whole backups alone",
+            backup,
+        ),
+        trial("swap: no request fails, and the naive way fails some", swap),
+    ]);
     libtest_mimic::run(&arguments, trials).exit();
 }
 
