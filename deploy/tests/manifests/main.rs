@@ -165,9 +165,8 @@ fn is_whole(app: &Value, objects: &[Object]) -> Result<()> {
     let budget = named(objects, "PodDisruptionBudget", name);
     let budget = budget.with_context(|| format!("{name} has no PodDisruptionBudget"))?;
     let selects = &budget["spec"]["selector"]["matchLabels"];
-    let its_own = selects["core.spinkube.dev/app-name"] == name;
     ensure!(
-        its_own,
+        selects["core.spinkube.dev/app-name"] == name,
         "the PodDisruptionBudget of {name} selects {selects}"
     );
     let url = format!("http://{name}");
