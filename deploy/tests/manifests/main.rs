@@ -157,10 +157,8 @@ const FROM_ELSEWHERE: [&str; 4] = [
 /// [`versions_are_whole`], for one version.
 fn is_whole(app: &Value, objects: &[Object]) -> Result<()> {
     let (name, spec) = (name(app), &app["spec"]);
-    ensure!(
-        name.len() <= 52,
-        "{name} has more than the 52 characters of a SpinApp"
-    );
+    let short = name.len() <= 52;
+    ensure!(short, "{name} has more than the 52 characters of a SpinApp");
     let executor = text(spec, "/executor");
     named(objects, "SpinAppExecutor", executor)
         .with_context(|| format!("{name} has an executor that is not there"))?;
@@ -177,15 +175,11 @@ fn is_whole(app: &Value, objects: &[Object]) -> Result<()> {
     let smoke_test = smoke_test.with_context(|| format!("{name} has no smoke test"))?;
     // A hook would run again before a rollback, and hold it up where the version is broken.
     let annotations = smoke_test["metadata"]["annotations"].to_string();
-    ensure!(
-        !annotations.contains("hook"),
-        "the smoke test of {name} is a hook: {annotations}"
-    );
+    let no_hook = !annotations.contains("hook");
+    ensure!(no_hook, "the smoke test of {name} is a hook: {annotations}");
     let scales = spec["enableAutoscaling"] == true;
-    ensure!(
-        scales != spec["replicas"].is_number(),
-        "{name} needs replicas, or something that scales it"
-    );
+    let either = scales != spec["replicas"].is_number();
+    ensure!(either, "{name} needs replicas, or something that scales it");
     let scalers = ["HorizontalPodAutoscaler", "ScaledObject"];
     let mut scalers = scalers.iter().flat_map(|kind| of_kind(objects, kind));
     let scaled = scalers.any(|object| text(object, "/spec/scaleTargetRef/name") == name);
@@ -194,10 +188,8 @@ fn is_whole(app: &Value, objects: &[Object]) -> Result<()> {
         "{name} scales by itself: {scales}; by an object: {scaled}"
     );
     for check in ["readiness", "liveness"] {
-        ensure!(
-            spec["checks"][check]["timeoutSeconds"].is_number(),
-            "{name} has no time-out for its {check}"
-        );
+        let timed = spec["checks"][check]["timeoutSeconds"].is_number();
+        ensure!(timed, "{name} has no time-out for its {check}");
     }
     Ok(())
 }

@@ -99,10 +99,8 @@ pub fn runbooks(tree: &Path) -> Result<()> {
         }
         let runbook = format!("{RUNBOOKS}/{name}.md");
         let url = text(&rule, "/annotations/runbook_url");
-        ensure!(
-            url == runbook,
-            "{name} names the runbook {url:?}, not {runbook}"
-        );
+        let named = url == runbook;
+        ensure!(named, "{name} names the runbook {url:?}, not {runbook}");
         let page = fs::read_to_string(tree.join(&runbook));
         let page = page.with_context(|| format!("{name} has no {runbook}"))?;
         ensure!(

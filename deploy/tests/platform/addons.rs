@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use deploy_tests::{
     checker::{Checker, Object, no_problems, values_file},
-    mutation::{Mutations, fails, rewritten},
+    mutation::Mutations,
     objects::{list, name, text, title},
     once::Once,
     stem, yaml_files,
@@ -90,13 +90,8 @@ pub fn trials(checker: &Checker, mutations: &Mutations) -> Vec<Trial> {
         let title = format!("add-ons, {}: each is pinned", stem(&file));
         trials.push(checker.trial(title, move |checker| pinned(rendered(checker, &file, &[])?)));
     }
-    for [what, from, to] in mutations.rows("add-ons, pinned") {
-        let title = format!("add-ons: {what} fails");
-        trials.push(checker.trial(title, move |checker| {
-            let broken = rewritten(cluster(checker, "dev")?, &from, &to)?;
-            fails(pinned(&broken), "which can move")
-        }));
-    }
+    let dev = |checker: &Checker| cluster(checker, "dev").cloned();
+    trials.extend(mutations.trials_of(checker, "add-ons: each is pinned", dev, pinned));
     trials
 }
 

@@ -85,12 +85,8 @@ pub fn trials(checker: &Checker, mutations: &Mutations) -> Vec<Trial> {
         trials.push(
             checker.trial(format!("charts: {what} fails"), move |checker| {
                 // Otherwise it might find something else.
-                none(small(
-                    checker,
-                    r#"{"role": "b", "labels": {"any": "thing"}}"#,
-                    "",
-                    "",
-                )?)?;
+                let right = r#"{"role": "b", "labels": {"any": "thing"}}"#;
+                none(small(checker, right, "", "")?)?;
                 let problems = small(checker, &values, &from, &to)?;
                 assert_eq!(problems.len(), 1, "it says {problems:?}");
                 fails(none(problems), &says)
@@ -164,8 +160,8 @@ impl Chart {
     }
 
     fn template(&self, checker: &Checker, directory: &Path) -> Result<Vec<Object>> {
-        let values = [values_file(&self.values)?];
-        let values = values.each_ref().map(|file| file.to_path_buf());
+        let file = values_file(&self.values)?;
+        let values = [file.to_path_buf()];
         let there = THERE.iter().flat_map(|there| ["--api-versions", there]);
         let arguments: Vec<&str> = there.chain(["--include-crds", "--skip-tests"]).collect();
         let made = checker.template(&self.addon, &self.namespace, directory, &values, &arguments);
@@ -270,10 +266,8 @@ fn defined<'a>(objects: impl IntoIterator<Item = &'a Object>) -> BTreeSet<String
             }
         }
         if object["kind"] == "CustomResourceDefinition" {
-            let (group, kind) = (
-                text(object, "/spec/group"),
-                text(object, "/spec/names/kind"),
-            );
+            let group = text(object, "/spec/group");
+            let kind = text(object, "/spec/names/kind");
             let versions = list(object, "/spec/versions").iter();
             let served = versions.filter(|version| version["served"] == true);
             let names = served.map(|version| text(version, "/name"));
@@ -464,10 +458,8 @@ fn pulls_not(name: &str, version: &str, says: &str) -> Result<()> {
     // A directory that somebody names is not written to.
     let into = repository.directory.path().join("pulled");
     let found = find_or_pull(&into, &repository.address, "small", "1.2.3");
-    ensure!(
-        found.is_err(),
-        "it is pulled into a directory of somebody's"
-    );
+    let refused = found.is_err();
+    ensure!(refused, "it is pulled into a directory of somebody's");
     Ok(())
 }
 
@@ -482,10 +474,8 @@ fn takes_what_is_brought(checker: &Checker) -> Result<()> {
         let there =
             sources.any(|source| source["repoURL"] == *repository && source["path"] == *path);
         ensure!(there, "no add-on has {path} of {repository}");
-        ensure!(
-            in_git(repository, path).iter().eq(kinds),
-            "{repository} brings less"
-        );
+        let all = in_git(repository, path).iter().eq(kinds);
+        ensure!(all, "{repository} brings less");
         let another = in_git(repository, "another").is_empty();
         ensure!(another, "another directory brings {kinds:?}");
     }
@@ -499,10 +489,8 @@ fn takes_what_is_brought(checker: &Checker) -> Result<()> {
             }])
         };
         ensure!(brings(name).iter().eq(kinds), "{kind} {name} brings less");
-        ensure!(
-            brings("another").is_empty(),
-            "another {kind} brings {kinds:?}"
-        );
+        let nothing = brings("another").is_empty();
+        ensure!(nothing, "another {kind} brings {kinds:?}");
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use deploy_tests::{
     checker::{Checker, Object, no_problems},
-    mutation::{Mutations, fails, replaced, rewritten, set},
+    mutation::{Mutations, fails, replaced, set},
     objects::{fields, list, name, named, of_kind, only, strings, text, title},
     once::Once,
     stem, yaml_files,
@@ -112,34 +112,11 @@ pub fn trials(checker: &Checker, mutations: &Mutations) -> Vec<Trial> {
         the_template,
     ));
     let what = "clusters: the shim has nodes";
-    trials.extend(checked(checker, mutations, what, with_shims, |clusters| {
-        clusters
-            .iter()
-            .try_for_each(|(cluster, objects)| shim_has_nodes(cluster, objects))
-    }));
+    trials.extend(mutations.trials_of(checker, what, with_shims, the_shims));
     let what = "Argo CD: every cluster is delivered";
-    trials.extend(checked(checker, mutations, what, delivery, delivered));
+    trials.extend(mutations.trials_of(checker, what, delivery, delivered));
     let what = "the bootstrap installs what the add-ons keep";
-    trials.extend(checked(checker, mutations, what, bootstrap, same_versions));
-    trials
-}
-
-/// A trial of what `read` reads, and one of each of its mutations.
-fn checked<T: Serialize + for<'a> Deserialize<'a> + 'static>(
-    checker: &Checker,
-    mutations: &Mutations,
-    what: &'static str,
-    read: fn(&Checker) -> Result<T>,
-    check: fn(&T) -> Result<()>,
-) -> Vec<Trial> {
-    let mut trials = vec![checker.trial(what, move |checker| check(&read(checker)?))];
-    for [from, to, says] in mutations.rows(what) {
-        trials.push(
-            checker.trial(format!("{what}: {to} for {from} fails"), move |checker| {
-                fails(check(&rewritten(&read(checker)?, &from, &to)?), &says)
-            }),
-        );
-    }
+    trials.extend(mutations.trials_of(checker, what, bootstrap, same_versions));
     trials
 }
 
@@ -219,10 +196,8 @@ fn zones(clusters: &Clusters) -> Result<()> {
         let subnets = subnets.map(|one| (text(one, "/id"), text(one, "/availabilityZone")));
         let subnets: BTreeMap<&str, &str> = subnets.collect();
         for zone in subnets.values() {
-            ensure!(
-                zone.starts_with(text(plane, "/region")),
-                "{cluster} is in {zone}"
-            );
+            let in_region = zone.starts_with(text(plane, "/region"));
+            ensure!(in_region, "{cluster} is in {zone}");
         }
         let count = |ids: &[&str]| {
             let zones: BTreeSet<_> = ids.iter().filter_map(|id| subnets.get(id)).collect();
@@ -282,10 +257,8 @@ fn networks(clusters: &Clusters) -> Result<()> {
     for (place, (one, block)) in vpcs.iter().enumerate() {
         // Clusters are peered, and the mesh spans them.
         for (other, second) in &vpcs[place + 1..] {
-            ensure!(
-                !overlap(block, second)?,
-                "{one} and {other} have both {second}"
-            );
+            let apart = !overlap(block, second)?;
+            ensure!(apart, "{one} and {other} have both {second}");
         }
         for (cluster, objects) in clusters {
             let services = "/spec/clusterNetwork/services/cidrBlocks/0";
@@ -301,16 +274,12 @@ fn groups(clusters: &Clusters) -> Result<()> {
         for pool in of_kind(objects, "MachinePool") {
             let by = &pool["metadata"]["annotations"]["cluster.x-k8s.io/replicas-managed-by"];
             let name = name(pool);
-            ensure!(
-                by == "external-autoscaler",
-                "{name} is not left to the autoscaler"
-            );
+            let scaled = by == "external-autoscaler";
+            ensure!(scaled, "{name} is not left to the autoscaler");
             let group = named(objects, "AWSManagedMachinePool", name)?;
             let least = &group["spec"]["scaling"]["minSize"];
-            ensure!(
-                &pool["spec"]["replicas"] == least,
-                "{name} begins with other than {least}"
-            );
+            let begins = &pool["spec"]["replicas"] == least;
+            ensure!(begins, "{name} begins with other than {least}");
         }
         for group in of_kind(objects, "AWSManagedMachinePool") {
             for (tag, value) in [("enabled", "true"), (cluster, "owned")] {
@@ -355,10 +324,8 @@ fn registration(clusters: &Clusters) -> Result<()> {
 fn names(clusters: &Clusters) -> Result<()> {
     let files = yaml_files("deploy/platform/clusters/clusters");
     let files: Vec<String> = files.iter().map(|file| stem(file)).collect();
-    ensure!(
-        files.iter().eq(clusters.keys()),
-        "files for {files:?} alone"
-    );
+    let for_all = files.iter().eq(clusters.keys());
+    ensure!(for_all, "files for {files:?} alone");
     for (cluster, objects) in clusters {
         let plane = only(objects, "AWSManagedControlPlane")?;
         let own = name(only(objects, "Cluster")?);
@@ -389,6 +356,11 @@ fn with_shims(checker: &Checker) -> Result<Clusters> {
     Ok(clusters)
 }
 
+fn the_shims(clusters: &Clusters) -> Result<()> {
+    let mut clusters = clusters.iter();
+    clusters.try_for_each(|(cluster, objects)| shim_has_nodes(cluster, objects))
+}
+
 /// The Shim's nodes, and that a SpinApp is let onto them: nothing gives it a toleration.
 fn shim_has_nodes(cluster: &str, objects: &[Value]) -> Result<()> {
     if cluster == "management" {
@@ -406,10 +378,8 @@ fn shim_has_nodes(cluster: &str, objects: &[Value]) -> Result<()> {
     };
     let pools = of_kind(objects, "AWSManagedMachinePool").filter(selected);
     let pools: Vec<&Value> = pools.collect();
-    ensure!(
-        !pools.is_empty(),
-        "no pool of {cluster} has nodes for the Shim"
-    );
+    let some = !pools.is_empty();
+    ensure!(some, "no pool of {cluster} has nodes for the Shim");
     for pool in pools {
         for taint in list(pool, "/spec/taints") {
             let lets_in = taint["effect"] == "prefer-no-schedule";
@@ -458,10 +428,8 @@ fn the_template(checker: &Checker) -> Result<()> {
                       users:\n- name: dev\n  user: {token: a-secret}\n";
     for (cluster, objects) in all(checker)? {
         if cluster == "management" {
-            ensure!(
-                only(objects, "ExternalSecret").is_err(),
-                "{cluster} is registered"
-            );
+            let absent = only(objects, "ExternalSecret").is_err();
+            ensure!(absent, "{cluster} is registered");
             continue;
         }
         let made = &only(objects, "ExternalSecret")?["spec"]["target"]["template"];
@@ -524,10 +492,8 @@ fn delivered((given, clusters): &Delivery) -> Result<()> {
     let destinations = list(only(given, "AppProject")?, "/spec/destinations").iter();
     let mut named: Vec<&str> = destinations.map(|one| text(one, "/name")).collect();
     named.sort_unstable();
-    ensure!(
-        named.iter().eq(clusters.keys()),
-        "the project goes to {named:?}"
-    );
+    let to_all = named.iter().eq(clusters.keys());
+    ensure!(to_all, "the project goes to {named:?}");
     let sets: Vec<&Value> = of_kind(given, "ApplicationSet").collect();
     let [platform, making] = sets[..] else {
         bail!("there are not two ApplicationSets");
@@ -630,16 +596,15 @@ fn same_versions(
     }
     let certificates = &added.application("cert-manager")?["spec"]["sources"][0];
     let certificates = &certificates["targetRevision"];
+    let same = clusterctl["cert-manager"]["version"] == *certificates;
     ensure!(
-        clusterctl["cert-manager"]["version"] == *certificates,
+        same,
         "clusterctl installs another cert-manager than {certificates}"
     );
     let variables = &named(added.made(), "Secret", "capa-variables")?["stringData"];
     for (variable, value) in fields(clusterctl, "").filter(|(name, _)| *name != "cert-manager") {
-        ensure!(
-            variables[variable] == *value,
-            "{variable} is another one for clusterctl"
-        );
+        let same = variables[variable] == *value;
+        ensure!(same, "{variable} is another one for clusterctl");
     }
     // The links to deploy/argocd.
     let values = &added.values("argocd")?["configs"];

@@ -22,6 +22,8 @@ pub struct Facts {
     pub crds_in_git: Vec<(String, String, Vec<String>)>,
     pub crds_of_providers: Vec<(String, String, Vec<String>)>,
     pub small_chart: SmallChart,
+    pub images: Vec<(String, String, String, bool)>,
+    pub identities: Vec<(String, bool)>,
 }
 
 /// A reference.

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use deploy_tests::{
     checker::Checker,
-    mutation::{Mutations, fails, rewritten},
+    mutation::Mutations,
     objects::{of_kind, only, strings, text, title},
     stem,
 };
@@ -17,16 +17,13 @@ pub fn trials(checker: &Checker, mutations: &Mutations) -> Vec<Trial> {
         let title = format!("secrets, {}: the store serves who asks it", stem(&file));
         trials.push(checker.trial(title, move |checker| served(rendered(checker, &file, &[])?)));
     }
-    for [what, from, to, says] in mutations.rows("secrets") {
-        trials.push(
-            checker.trial(format!("secrets: {what} fails"), move |checker| {
-                fails(
-                    served(&rewritten(cluster(checker, "canary")?, &from, &to)?),
-                    &says,
-                )
-            }),
-        );
-    }
+    let canary = |checker: &Checker| cluster(checker, "canary").cloned();
+    trials.extend(mutations.trials_of(
+        checker,
+        "secrets: the store serves who asks",
+        canary,
+        served,
+    ));
     trials
 }
 

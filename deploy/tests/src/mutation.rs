@@ -20,7 +20,11 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tools::root;
 
-use crate::{checker::trial, objects::title, once::Once};
+use crate::{
+    checker::{Checker, trial},
+    objects::title,
+    once::Once,
+};
 
 /// The mutations of one test, by check.
 pub struct Mutations {
@@ -86,6 +90,29 @@ impl Mutations {
             trials.push(trial(title, move || {
                 fails(run(mutate(&file, &from, &to)?.path()), &says)
             }));
+        }
+        trials
+    }
+
+    /// A trial of what `read` gives, and one for each of the check's mutations of its JSON, in rows
+    /// `[what, from, to, says]`.
+    pub fn trials_of<T>(
+        &self,
+        checker: &Checker,
+        check: &str,
+        read: fn(&Checker) -> Result<T>,
+        run: fn(&T) -> Result<()>,
+    ) -> Vec<Trial>
+    where
+        T: Serialize + DeserializeOwned + 'static,
+    {
+        let mut trials = vec![checker.trial(check, move |checker| run(&read(checker)?))];
+        for [what, from, to, says] in self.rows(check) {
+            trials.push(
+                checker.trial(format!("{check}: {what} fails"), move |checker| {
+                    fails(run(&rewritten(&read(checker)?, &from, &to)?), &says)
+                }),
+            );
         }
         trials
     }
