@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::{
     terragrunt::{Live, Terragrunt},
-    tree::{DIRECTORY, skipped},
+    tree::DIRECTORY,
 };
 
 /// What a repository says of itself, and what the server says of repositories.
@@ -33,49 +33,22 @@ projects:
 ";
 
 /// The keys of the server's file, of a repository there, and of a workflow.
-const KEYS: [(&str, &str); 3] = [
-    (
-        "the server",
-        "external_stores metrics policies repos team_authz workflows",
-    ),
-    (
-        "the repository",
-        "allow_custom_workflows allowed_overrides allowed_workflows apply_requirements autodiscover branch \
-         custom_policy_check delete_source_branch_on_merge id import_requirements plan_requirements \
-         policy_check post_workflow_hooks pre_workflow_hooks repo_config_file repo_locking repo_locks \
-         silence_pr_comments workflow",
-    ),
-    ("a workflow", "apply import plan policy_check state_rm"),
-];
-
-/// A step, and its settings beside `shell` and `shellArgs`.
-const STEPS: [(&str, &str); 8] = [
-    ("apply", "extra_args"),
-    ("env", "command name value"),
-    ("import", "extra_args"),
-    ("init", "extra_args"),
-    ("multienv", "command output"),
-    ("plan", "extra_args"),
-    ("run", "command output"),
-    ("show", "extra_args"),
-];
+const OF_SERVER: &str = "external_stores metrics policies repos team_authz workflows";
+const OF_REPOSITORY: &str = "allow_custom_workflows allowed_overrides allowed_workflows \
+    apply_requirements autodiscover branch custom_policy_check delete_source_branch_on_merge id \
+    import_requirements plan_requirements policy_check post_workflow_hooks pre_workflow_hooks \
+    repo_config_file repo_locking repo_locks silence_pr_comments workflow";
+const OF_WORKFLOW: &str = "apply import plan policy_check state_rm";
 
 pub fn trials(terragrunt: Option<&Terragrunt>, mutations: &Mutations) -> Vec<Trial> {
-    let mut trials = mutations.trials("atlantis, keys are known", |tree| {
-        keys_are_known(&server(tree)?)
-    });
-    trials.extend(mutations.trials("atlantis, an apply is approved", |tree| {
-        applies_are_approved(&server(tree)?)
-    }));
-    let Some(terragrunt) = terragrunt.cloned() else {
-        trials.push(skipped("atlantis", "terragrunt` or no `terraform"));
-        return trials;
-    };
-    trials.extend(
-        mutations.trials("atlantis, every unit is a project", move |tree| {
-            is_current(tree, &*terragrunt.live(tree)?)
-        }),
-    );
+    let keys = |tree: &Path| keys_are_known(&server(tree)?);
+    let approved = |tree: &Path| applies_are_approved(&server(tree)?);
+    let mut trials = mutations.trials("atlantis, keys are known", keys);
+    trials.extend(mutations.trials("atlantis, an apply is approved", approved));
+    if let Some(terragrunt) = terragrunt.cloned() {
+        let current = move |tree: &Path| is_current(tree, &*terragrunt.live(tree)?);
+        trials.extend(mutations.trials("atlantis, every unit is a project", current));
+    }
     trials
 }
 
@@ -100,65 +73,28 @@ fn is_current(tree: &Path, live: &Live) -> Result<()> {
         fs::write(&file, &generated)?;
     }
     let written = fs::read_to_string(file)?;
-    let differ = |(_, (is, wanted)): &(usize, (&str, &str))| is != wanted;
-    let lines = || {
-        written
-            .lines()
-            .chain([""])
-            .zip(generated.lines().chain([""]))
-    };
-    if let Some((at, (is, wanted))) = lines().enumerate().find(differ) {
-        bail!(
-            "{REPOSITORY}:{}: {is:?}, and the units say {wanted:?}: see its head",
-            at + 1
-        );
+    let mut lines = (1..).zip(written.lines().zip(generated.lines()));
+    if let Some((at, (is, wanted))) = lines.find(|(_, (is, wanted))| is != wanted) {
+        bail!("{REPOSITORY}:{at}: {is:?}, and the units say {wanted:?}: see its head");
     }
-    ensure!(
-        written == generated,
-        "{REPOSITORY} has more or fewer lines than the units say"
-    );
+    let whole = written == generated;
+    ensure!(whole, "{REPOSITORY} ends elsewhere than the units");
     Ok(())
 }
 
-/// The repository's file. A unit is planned when a file changes of which it is made: those of live/ from
-/// its own directory upwards, and those of its modules. Each pattern is of a directory.
+/// The repository's file.
 fn generated(live: &Live) -> Result<String> {
     let mut projects = BTreeSet::new();
+    let name_of = |unit: &String| unit.replace('/', "-");
     for (name, unit) in &live.units {
-        let project = |unit: &String| unit.replace('/', "-");
-        let needed: BTreeSet<String> = unit.dependencies.values().map(project).collect();
-        let depends_on: String = needed
-            .iter()
+        let needed: BTreeSet<String> = unit.dependencies.values().map(name_of).collect();
+        let mut depends_on: String = (needed.iter())
             .map(|name| format!("      - {name}\n"))
             .collect();
-        let depends_on = match needed.is_empty() {
-            true => String::new(),
-            false => format!("    depends_on:\n{depends_on}"),
-        };
-        let mut patterns = BTreeSet::new();
-        for file in tracked()?
-            .iter()
-            .filter_map(|file| file.strip_prefix(DIRECTORY))
-        {
-            let (directory, file) = file.rsplit_once('/').context("it is below the directory")?;
-            let (_, extension) = file.rsplit_once('.').unwrap_or_default();
-            if let Some(above) = directory.strip_prefix("/live") {
-                if extension == "hcl" && format!("/{name}/").starts_with(&format!("{above}/")) {
-                    let up = name.matches('/').count() + 1 - above.matches('/').count();
-                    patterns.insert(format!("{}{file}", "../".repeat(up)));
-                }
-            } else if let Some(below) = directory.strip_prefix("/modules/") {
-                let module = below.split('/').next().unwrap_or_default();
-                if unit.modules.iter().any(|used| used == module)
-                    && !below.ends_with("/tests")
-                    && extension != "md"
-                {
-                    let up = "../".repeat(name.matches('/').count() + 2);
-                    patterns.insert(format!("{up}modules/{below}/*.{extension}"));
-                }
-            }
+        if !needed.is_empty() {
+            depends_on.insert_str(0, "    depends_on:\n");
         }
-        let when_modified: String = (patterns.iter())
+        let when_modified: String = (planned_by(name, &unit.modules)?.iter())
             .map(|pattern| format!("        - \"{pattern}\"\n"))
             .collect();
         let depth = depth(live, name);
@@ -166,12 +102,39 @@ fn generated(live: &Live) -> Result<String> {
             "  - name: {}\n    dir: {DIRECTORY}/live/{name}\n    workspace: default\n    \
              execution_order_group: {depth}\n{depends_on}    autoplan:\n      enabled: true\n      \
              when_modified:\n{when_modified}",
-            project(name)
+            name_of(name)
         );
         projects.insert((depth, project));
     }
     let projects: String = projects.into_iter().map(|(_, project)| project).collect();
     Ok(format!("{HEADER}{projects}"))
+}
+
+/// The files of which a unit is made, seen from it: those of live/ from its own directory upwards, and
+/// all of its modules but tests and documents.
+fn planned_by(unit: &str, modules: &[String]) -> Result<BTreeSet<String>> {
+    let up = |levels| "../".repeat(levels);
+    let depth = unit.split('/').count();
+    let mut patterns = BTreeSet::new();
+    for file in tracked()?
+        .iter()
+        .filter_map(|file| file.strip_prefix(DIRECTORY))
+    {
+        let (directory, file) = file.rsplit_once('/').context("it is below the directory")?;
+        let (_, extension) = file.rsplit_once('.').unwrap_or_default();
+        if let Some(above) = directory.strip_prefix("/live") {
+            if extension == "hcl" && format!("/{unit}/").starts_with(&format!("{above}/")) {
+                patterns.insert(format!("{}{file}", up(depth - above.matches('/').count())));
+            }
+        } else if let Some(below) = directory.strip_prefix("/modules/") {
+            let module = below.split('/').next().unwrap_or_default();
+            let used = modules.iter().any(|used| used == module);
+            if used && !below.ends_with("/tests") && extension != "md" {
+                patterns.insert(format!("{}modules/{below}/*.{extension}", up(depth + 1)));
+            }
+        }
+    }
+    Ok(patterns)
 }
 
 /// How many units have to be there before this one, of those that depend on each other.
@@ -182,22 +145,25 @@ fn depth(live: &Live, unit: &str) -> usize {
 }
 
 fn keys_are_known(server: &Value) -> Result<()> {
-    let [of_server, of_rules, of_workflow] = KEYS;
-    known(of_server, server)?;
-    known(of_rules, rules(server)?)?;
+    known("the server", OF_SERVER, server)?;
+    known("the repository", OF_REPOSITORY, rules(server)?)?;
     let workflows = server["workflows"].as_object();
-    for workflow in workflows.context("it has no workflows")?.values() {
-        known(of_workflow, workflow)?;
+    for (name, workflow) in workflows.context("it has no workflows")? {
+        known(name, OF_WORKFLOW, workflow)?;
         for (stage, steps) in workflow.as_object().into_iter().flatten() {
-            known((stage, "steps"), steps)?;
+            known(stage, "steps", steps)?;
             let steps = steps["steps"].as_array();
             for step in steps.with_context(|| format!("{stage} has no steps"))? {
                 let name = step.as_object().and_then(|step| step.keys().next());
                 let name = name.map(String::as_str).or(step.as_str());
-                let known_step = STEPS.into_iter().find(|(known, _)| Some(*known) == name);
-                let (name, settings) = known_step
-                    .with_context(|| format!("{stage} has a step {name:?}, which is none"))?;
-                known((name, &format!("{settings} shell shellArgs")), &step[name])?;
+                let name = name.with_context(|| format!("{stage} has a step without a name"))?;
+                let settings = match name {
+                    "env" => "command name value shell shellArgs",
+                    "run" | "multienv" => "command output shell shellArgs",
+                    "apply" | "import" | "init" | "plan" | "show" => "extra_args shell shellArgs",
+                    _ => bail!("{stage} has a step {name:?}, which is none"),
+                };
+                known(name, settings, &step[name])?;
             }
         }
     }
@@ -205,12 +171,10 @@ fn keys_are_known(server: &Value) -> Result<()> {
 }
 
 /// Whether a map, if it is one, has no other key.
-fn known((what, keys): (&str, &str), map: &Value) -> Result<()> {
+fn known(what: &str, keys: &str, map: &Value) -> Result<()> {
     for key in map.as_object().into_iter().flat_map(|map| map.keys()) {
-        ensure!(
-            keys.split_whitespace().any(|known| known == key),
-            "{what} has {key:?}, which Atlantis does not know"
-        );
+        let known = keys.split_whitespace().any(|known| known == key);
+        ensure!(known, "{what} has {key:?}, which Atlantis does not know");
     }
     Ok(())
 }
@@ -226,25 +190,20 @@ fn applies_are_approved(server: &Value) -> Result<()> {
     let read = &rules["repo_config_file"];
     ensure!(*read == *path, "the server reads {read}, not {path}");
     for requirement in ["approved", "mergeable"] {
-        ensure!(
-            lists("apply_requirements", requirement),
-            "the server applies what is not {requirement}"
-        );
+        let required = lists("apply_requirements", requirement);
+        ensure!(required, "the server applies what is not {requirement}");
     }
-    ensure!(
-        rules["allow_custom_workflows"] != true,
-        "a pull request says what runs"
-    );
+    let custom = rules["allow_custom_workflows"] == true;
+    ensure!(!custom, "a pull request says what runs");
     for rule in ["apply_requirements", "import_requirements"] {
-        ensure!(
-            !lists("allowed_overrides", rule),
-            "a pull request may change its own {rule}"
-        );
+        let allowed = lists("allowed_overrides", rule);
+        ensure!(!allowed, "a pull request may change its own {rule}");
     }
     let workflow = rules["workflow"].as_str().context("it has no workflow")?;
+    let there = server["workflows"].get(workflow).is_some();
     ensure!(
-        server["workflows"].get(workflow).is_some(),
-        "the workflow {workflow} is one that the server does not have"
+        there,
+        "{workflow} is a workflow that the server does not have"
     );
     Ok(())
 }

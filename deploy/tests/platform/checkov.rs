@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
-use anyhow::{Context, Result, bail, ensure};
-use deploy_tests::mutation::Mutations;
+use anyhow::{Context, Result, ensure};
+use deploy_tests::mutation::{Mutations, tracked};
 use libtest_mimic::Trial;
+use regex::Regex;
 use serde_json::Value;
 use tempfile::TempDir;
 use tools::python;
@@ -14,9 +15,6 @@ use crate::tree::DIRECTORY;
 /// A reason has more words than this.
 const FEW: usize = 3;
 
-/// What marks a skip, before the check's name.
-const SKIP: &str = "checkov:skip=";
-
 pub fn trials(mutations: &Mutations) -> Vec<Trial> {
     mutations.trials("checkov", finds_nothing)
 }
@@ -24,11 +22,8 @@ pub fn trials(mutations: &Mutations) -> Vec<Trial> {
 fn finds_nothing(tree: &Path) -> Result<()> {
     let said = run(&tree.join(DIRECTORY).join("modules"))?;
     let count = |what: &str| said["summary"][what].as_u64().unwrap_or(0);
-    ensure!(
-        count("parsing_errors") == 0,
-        "it cannot read: {}",
-        said["results"]["parsing_errors"]
-    );
+    let unread = &said["results"]["parsing_errors"];
+    ensure!(count("parsing_errors") == 0, "it cannot read: {unread}");
     let failed: Vec<String> = records(&said, "failed_checks")
         .map(|record| format!("{}, {}", shown(record), record["check_name"]))
         .collect();
@@ -37,21 +32,30 @@ fn finds_nothing(tree: &Path) -> Result<()> {
 
     let mut used = BTreeSet::new();
     for record in records(&said, "skipped_checks") {
-        let reason = record["check_result"]["suppress_comment"]
-            .as_str()
-            .unwrap_or_default();
+        let reason = text(&record["check_result"]["suppress_comment"]);
+        let (place, words) = (shown(record), reason.split_whitespace().count());
         ensure!(
-            reason.split_whitespace().count() > FEW,
-            "{} is skipped without a reason: {reason:?}",
-            shown(record)
+            words > FEW,
+            "{place} is skipped without a reason: {reason:?}"
         );
         used.insert((text(&record["file_path"]), text(&record["check_id"])));
     }
-    for (path, check) in skips(&tree.join(DIRECTORY).join("modules"), "/")? {
+    let modules = format!("{DIRECTORY}/modules");
+    let skip = Regex::new(r"checkov:skip=\s*(\w+)")?;
+    for file in tracked()? {
+        let Some(path) = file.strip_prefix(&modules) else {
+            continue;
+        };
+        let for_all = path.contains("/.checkov");
         ensure!(
-            used.contains(&(path.clone(), check.clone())),
-            "{path} skips {check}, which finds nothing there"
+            !for_all,
+            "{path} skips for all: say why beside what is skipped"
         );
+        for found in skip.captures_iter(&fs::read_to_string(tree.join(file))?) {
+            let check = found[1].to_owned();
+            let finds = used.contains(&(path.to_owned(), check.clone()));
+            ensure!(finds, "{path} skips {check}, which finds nothing there");
+        }
     }
     Ok(())
 }
@@ -62,14 +66,8 @@ fn run(modules: &Path) -> Result<Value> {
     let output = Command::new(python::environment("checkov")?.join("checkov"))
         .arg("--directory")
         .arg(modules)
-        .args([
-            "--framework",
-            "terraform",
-            "--skip-download",
-            "--output",
-            "json",
-        ])
-        .args(["--download-external-modules", "false"])
+        .args(["--framework", "terraform", "--output", "json"])
+        .args(["--skip-download", "--download-external-modules", "false"])
         .current_dir(home.path())
         .env("HOME", home.path())
         .env("LOG_LEVEL", "ERROR")
@@ -90,33 +88,7 @@ fn text(value: &Value) -> String {
 }
 
 fn shown(record: &Value) -> String {
-    let part = |name: &str| text(&record[name]);
-    format!(
-        "{} {}: {}",
-        part("file_path"),
-        part("resource"),
-        part("check_id")
-    )
-}
-
-/// Each skip in the files: where it is, and of what.
-fn skips(directory: &Path, below: &str) -> Result<BTreeSet<(String, String)>> {
-    let mut found = BTreeSet::new();
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let path = format!("{below}{}", entry.file_name().to_string_lossy());
-        if entry.path().is_dir() {
-            found.extend(skips(&entry.path(), &format!("{path}/"))?);
-        } else if path.contains("/.checkov") {
-            bail!("{path} skips for all: say why beside what is skipped");
-        } else if path.ends_with(".tf") {
-            for line in fs::read_to_string(entry.path())?.lines() {
-                if let Some((_, skip)) = line.split_once(SKIP) {
-                    let check = skip.split(':').next().unwrap_or_default().trim();
-                    found.insert((path.clone(), check.to_owned()));
-                }
-            }
-        }
-    }
-    Ok(found)
+    let [path, resource, check] =
+        ["file_path", "resource", "check_id"].map(|part| text(&record[part]));
+    format!("{path} {resource}: {check}")
 }

@@ -4,7 +4,12 @@
 //! mutations/platform.yaml. What would be found there as a whole has placeholders in it, see
 //! [`expanded`].
 
-use std::{fs, path::Path, process::Command, sync::LazyLock};
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    sync::{LazyLock, OnceLock},
+};
 
 use anyhow::{Context, Result, ensure};
 use deploy_tests::mutation::{Mutations, fails, tracked};
@@ -16,19 +21,20 @@ use tools::{python, root};
 
 use crate::tree::succeeded;
 
-/// What looks like a secret and is none: the file, what its line says, and why it may.
-type Exceptions = [[String; 3]];
-
 /// Looks at these files of a tree.
-type Check = fn(&Path, &[String], &Exceptions) -> Result<()>;
+type Check = fn(&Path, &[String]) -> Result<()>;
+
+/// What looks like a secret and is none: the file, what its line says, and why it may.
+static EXCEPTIONS: OnceLock<Vec<[String; 3]>> = OnceLock::new();
 
 /// Images whose versions have two numbers: `postgres:17.6`.
 const TWO_NUMBERS: [&str; 1] = ["postgres"];
 
-/// Our own repository is the one thing that Argo CD follows.
+/// The one thing that Argo CD follows.
 const OURS: &str = "repoURL: https://github.com/example/hello.git";
 
 pub fn trials(mutations: &Mutations) -> Vec<Trial> {
+    EXCEPTIONS.get_or_init(|| mutations.rows("hygiene, no secrets"));
     let checks: [(&str, Check); 5] = [
         ("no secret", no_secret),
         ("no account's number", no_account),
@@ -36,32 +42,25 @@ pub fn trials(mutations: &Mutations) -> Vec<Trial> {
         ("charts and revisions are exact", charts_exact),
         ("packages are exact", packages_exact),
     ];
-    let allowed = mutations.rows::<3>("hygiene, no secrets");
-    let mut trials = Vec::new();
+    let of_project = |name: &str, check: Check| {
+        let name = format!("hygiene: {name}");
+        Trial::test(name, move || Ok(check(&root(), tracked()?)?))
+    };
+    let mut trials = vec![of_project("every exception is needed", exceptions_needed)];
     for (name, check) in checks {
-        let exceptions = allowed.clone();
-        trials.push(Trial::test(format!("hygiene: {name}"), move || {
-            Ok(check(&root(), tracked()?, &exceptions)?)
-        }));
+        trials.push(of_project(name, check));
         let planted = mutations.rows(&format!("hygiene, {name}"));
         for (index, [file, text, says]) in planted.into_iter().enumerate() {
-            let exceptions = allowed.clone();
-            trials.push(Trial::test(
-                format!("hygiene: {name}: {says:?} is found, {index}"),
-                move || {
-                    let tree = TempDir::new()?;
-                    let path = tree.path().join(&file);
-                    fs::create_dir_all(path.parent().ok_or("it is in a directory")?)?;
-                    fs::write(path, expanded(&text)?)?;
-                    Ok(fails(check(tree.path(), &[file], &exceptions), &says)?)
-                },
-            ));
+            let name = format!("hygiene: {name}: {says:?} is found, {index}");
+            trials.push(Trial::test(name, move || {
+                let tree = TempDir::new()?;
+                let path = tree.path().join(&file);
+                fs::create_dir_all(path.parent().ok_or("it is in a directory")?)?;
+                fs::write(path, expanded(&text)?)?;
+                Ok(fails(check(tree.path(), &[file]), &says)?)
+            }));
         }
     }
-    trials.push(Trial::test(
-        "hygiene: every exception is needed",
-        move || Ok(all_needed(&root(), tracked()?, &allowed)?),
-    ));
     trials
 }
 
@@ -82,76 +81,61 @@ fn expanded(text: &str) -> Result<String> {
     Ok(expanded.into_owned())
 }
 
-/// Each line of the text files whose name is wanted, with its file and number.
-fn lines(
-    tree: &Path,
-    files: &[String],
-    wanted: impl Fn(&str) -> bool,
-) -> Result<Vec<(String, usize, String)>> {
+/// A file, the number of a line, and what the line says.
+struct Line(String, usize, String);
+
+/// Each line of the text files whose name is wanted.
+fn lines(tree: &Path, files: &[String], wanted: impl Fn(&str) -> bool) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
-    for file in files
-        .iter()
-        .filter(|file| wanted(file) && tree.join(file).is_file())
-    {
+    let is_file = |file: &&String| wanted(file) && tree.join(file).is_file();
+    for file in files.iter().filter(is_file) {
         // A picture has no lines.
         let text = String::from_utf8(fs::read(tree.join(file))?).unwrap_or_default();
         let numbered = (1..).zip(text.lines());
-        lines.extend(numbered.map(|(number, line)| (file.clone(), number, line.to_owned())));
+        lines.extend(numbered.map(|(number, line)| Line(file.clone(), number, line.to_owned())));
     }
     ensure!(!lines.is_empty(), "there is nothing to look at");
     Ok(lines)
 }
 
-fn none(problems: &[String]) -> Result<()> {
+/// Fails with what is found on a line: of all lines, the one at an index.
+fn none(lines: &[Line], found: impl Fn(&[Line], usize) -> Option<String>) -> Result<()> {
+    let problem = |(index, Line(file, number, _)): (usize, &Line)| {
+        Some(format!("{file}:{number}: {}", found(lines, index)?))
+    };
+    let problems: Vec<String> = lines.iter().enumerate().filter_map(problem).collect();
     ensure!(problems.is_empty(), "{}", problems.join("\n"));
     Ok(())
 }
 
-struct Suspect {
-    file: String,
-    number: usize,
-    line: String,
-    what: String,
+fn no_secret(tree: &Path, files: &[String]) -> Result<()> {
+    let (lines, kinds): (Vec<Line>, Vec<String>) = suspects(tree, files)?.into_iter().unzip();
+    none(&lines, |lines, index| {
+        let (line, kind) = (&lines[index], &kinds[index]);
+        // The digest or commit that pins something.
+        let mut pins = ["evision: ", "sha256: ", "@sha256:"].iter();
+        let pin = kind == "Hex High Entropy String" && pins.any(|key| line.2.contains(key));
+        let mut exceptions = EXCEPTIONS.get().into_iter().flatten();
+        let allowed = exceptions.any(|exception| is_allowed(line, exception));
+        (!pin && !allowed).then(|| kind.clone())
+    })
 }
 
-fn no_secret(tree: &Path, files: &[String], exceptions: &Exceptions) -> Result<()> {
-    let mut suspects = suspects(tree, files)?;
-    suspects.retain(|suspect| {
-        !suspect.is_pin() && !exceptions.iter().any(|exception| suspect.is(exception))
-    });
-    let problems = suspects.iter();
-    let problems = problems.map(
-        |Suspect {
-             file, number, what, ..
-         }| format!("{file}:{number}: {what}"),
-    );
-    none(&problems.collect::<Vec<_>>())
+fn is_allowed(line: &Line, [file, says, _]: &[String; 3]) -> bool {
+    line.0 == *file && line.2.contains(says)
 }
 
-fn all_needed(tree: &Path, files: &[String], exceptions: &Exceptions) -> Result<()> {
+fn exceptions_needed(tree: &Path, files: &[String]) -> Result<()> {
     let suspects = suspects(tree, files)?;
-    for exception in exceptions {
-        let needed = suspects.iter().any(|suspect| suspect.is(exception));
+    for exception in EXCEPTIONS.get().into_iter().flatten() {
+        let needed = suspects.iter().any(|(line, _)| is_allowed(line, exception));
         ensure!(needed, "nothing is found that {exception:?} would allow");
     }
     Ok(())
 }
 
-impl Suspect {
-    /// Whether it is the digest or commit that pins something.
-    fn is_pin(&self) -> bool {
-        self.what == "Hex High Entropy String"
-            && ["evision: ", "sha256: ", "@sha256:"]
-                .iter()
-                .any(|key| self.line.contains(key))
-    }
-
-    fn is(&self, [file, says, _]: &[String; 3]) -> bool {
-        self.file == *file && self.line.contains(says)
-    }
-}
-
-fn suspects(tree: &Path, files: &[String]) -> Result<Vec<Suspect>> {
+/// The lines with what looks like a secret, and of what kind.
+fn suspects(tree: &Path, files: &[String]) -> Result<Vec<(Line, String)>> {
     let output = Command::new(python::environment("secrets")?.join("detect-secrets"))
         .args(["scan", "--no-verify", "--all-files"])
         // A comment beside a secret makes it none for others; here the exceptions do.
@@ -168,30 +152,18 @@ fn suspects(tree: &Path, files: &[String]) -> Result<Vec<Suspect>> {
     for (file, found) in results.context("it reports results")? {
         let text = fs::read_to_string(tree.join(file))?;
         for suspect in found.as_array().into_iter().flatten() {
-            let number = suspect["line_number"]
-                .as_u64()
-                .context("it says the line")?;
-            let number = usize::try_from(number)?;
-            suspects.push(Suspect {
-                file: file.clone(),
-                number,
-                // It counts what it makes of YAML's braces as lines of their own.
-                line: text.lines().nth(number - 1).unwrap_or(&text).to_owned(),
-                what: suspect["type"].as_str().unwrap_or_default().to_owned(),
-            });
+            let number = suspect["line_number"].as_u64();
+            let number = usize::try_from(number.context("it says the line")?)?;
+            // It counts what it makes of YAML's braces as lines of their own.
+            let line = text.lines().nth(number - 1).unwrap_or(&text);
+            let kind = suspect["type"].as_str().unwrap_or_default();
+            suspects.push((Line(file.clone(), number, line.to_owned()), kind.to_owned()));
         }
     }
-    let lines = lines(tree, files, |_| true)?.into_iter();
-    suspects.extend(
-        lines
-            .filter(|(file, _, line)| has_literal_password(file, line))
-            .map(|(file, number, line)| Suspect {
-                file,
-                number,
-                line,
-                what: "a literal password".to_owned(),
-            }),
-    );
+    let mut lines = lines(tree, files, |_| true)?;
+    lines.retain(|Line(file, _, text)| has_literal_password(file, text));
+    let kind = || "a literal password".to_owned();
+    suspects.extend(lines.into_iter().map(|line| (line, kind())));
     Ok(suspects)
 }
 
@@ -215,19 +187,15 @@ fn has_literal_password(file: &str, line: &str) -> bool {
     })
 }
 
-fn no_account(tree: &Path, files: &[String], _: &Exceptions) -> Result<()> {
-    let mut problems = Vec::new();
+fn no_account(tree: &Path, files: &[String]) -> Result<()> {
     // A version of a Go module may end with digits of a commit.
     let wanted = |file: &str| !file.starts_with("crates/tools/go/");
-    for (file, number, line) in lines(tree, files, wanted)? {
-        for word in line.split(|character: char| !character.is_ascii_alphanumeric()) {
-            let account = word.len() == 12 && word.bytes().all(|byte| byte.is_ascii_digit());
-            if account && word != "0".repeat(12) {
-                problems.push(format!("{file}:{number}: an account's number: {word}"));
-            }
-        }
-    }
-    none(&problems)
+    none(&lines(tree, files, wanted)?, |lines, index| {
+        let mut words = lines[index].2.split(|c: char| !c.is_ascii_alphanumeric());
+        let digits = |word: &str| word.len() == 12 && word.bytes().all(|c| c.is_ascii_digit());
+        let account = words.find(|word| digits(word) && *word != "0".repeat(12))?;
+        Some(format!("an account's number: {account}"))
+    })
 }
 
 /// `1.2.3`, and what may come after it: `v1.2.3-distroless`.
@@ -251,74 +219,63 @@ pub fn image_pinned(image: &str) -> bool {
 
 /// What stands after one of the keys (`a|b`) on a line of YAML, also in braces. What a template says is
 /// seen where it is rendered.
-fn after<'a>(line: &'a str, keys: &str) -> Result<Option<&'a str>> {
+fn after<'a>(line: &'a str, keys: &str) -> Option<&'a str> {
     let line = line.split(" #").next().unwrap_or_default();
     let given = format!(r#"^(?:[-{{ ]*|.*, )(?:{keys}): +["']?([^"',{{}}]+)"#);
-    let found = Regex::new(&given)?
-        .captures(line)
-        .filter(|_| !line.contains("{{"));
-    Ok(found.and_then(|found| Some(found.get(1)?.as_str().trim())))
+    let given = Regex::new(&given).expect("a regular expression");
+    let found = given.captures(line).filter(|_| !line.contains("{{"))?;
+    Some(found.get(1)?.as_str().trim())
 }
 
 fn is_yaml(file: &str) -> bool {
     [".yaml", ".yml"].iter().any(|end| file.ends_with(end))
 }
 
-fn images_pinned(tree: &Path, files: &[String], _: &Exceptions) -> Result<()> {
-    let mut problems = Vec::new();
+fn images_pinned(tree: &Path, files: &[String]) -> Result<()> {
     // Those of .github are the workflows' (tests/workflows).
     let wanted = |file: &str| is_yaml(file) && !file.starts_with(".github/");
-    for (file, number, line) in lines(tree, files, wanted)? {
-        let image = after(&line, "image|spinImage|imageName")?.filter(|image| !image_pinned(image));
-        let tag = after(&line, "tag")?.filter(|tag| !tag.contains("@sha256:") && !exact(tag, 3));
-        let found = image.or(tag).into_iter();
-        problems.extend(found.map(|found| format!("{file}:{number}: not pinned: {found}")));
-    }
-    none(&problems)
+    none(&lines(tree, files, wanted)?, |lines, index| {
+        let line = &lines[index].2;
+        let image = after(line, "image|spinImage|imageName").filter(|image| !image_pinned(image));
+        let tag = after(line, "tag").filter(|tag| !tag.contains("@sha256:") && !exact(tag, 3));
+        Some(format!("not pinned: {}", image.or(tag)?))
+    })
 }
 
-fn charts_exact(tree: &Path, files: &[String], _: &Exceptions) -> Result<()> {
-    let mut problems = Vec::new();
-    let lines = lines(tree, files, is_yaml)?;
-    for (index, (file, number, line)) in lines.iter().enumerate() {
+fn charts_exact(tree: &Path, files: &[String]) -> Result<()> {
+    none(&lines(tree, files, is_yaml)?, |lines, index| {
+        let Line(file, _, text) = &lines[index];
         let of_chart = file.ends_with("/addon.yaml") || file.ends_with("/Chart.yaml");
-        let version = after(line, "version")?.filter(|version| of_chart && !exact(version, 3));
-        let around = &lines[index.saturating_sub(1)..lines.len().min(index + 2)];
-        let ours = || around.iter().any(|(_, _, line)| line.contains(OURS));
-        let revision = after(line, "targetRevision")?
-            .filter(|revision| !ours() && !is_hex(revision, 40) && !exact(revision, 3));
-        let found = version.or(revision).into_iter();
-        problems.extend(found.map(|found| format!("{file}:{number}: not exact: {found}")));
-    }
-    none(&problems)
+        let version = after(text, "version").filter(|version| of_chart && !exact(version, 3));
+        let mut around = lines[index.saturating_sub(1)..].iter().take(3);
+        let ours = around.any(|line| line.2.contains(OURS));
+        let revision = after(text, "targetRevision")
+            .filter(|revision| !ours && !is_hex(revision, 40) && !exact(revision, 3));
+        Some(format!("not exact: {}", version.or(revision)?))
+    })
 }
 
-fn packages_exact(tree: &Path, files: &[String], _: &Exceptions) -> Result<()> {
-    let mut problems = Vec::new();
-    for file in files
-        .iter()
-        .filter(|file| file.starts_with("crates/tools/"))
-    {
-        let text = fs::read_to_string(tree.join(file))?;
-        if file.ends_with(".txt") {
-            let text = text.replace("\\\n", "");
-            for line in text.lines().filter(|line| !line.starts_with('#')) {
-                let package = line.split(' ').next().unwrap_or_default();
-                if !package.contains("==") {
-                    problems.push(format!("{file}: not exact: {package}"));
-                } else if !line.contains("--hash=sha256:") {
-                    problems.push(format!("{file}: no digest: {package}"));
-                }
-            }
-        }
-        if file.ends_with("/package.json") {
-            let said: Value = serde_json::from_str(&text)?;
-            for (name, version) in said["dependencies"].as_object().into_iter().flatten() {
-                if !version.as_str().is_some_and(|version| exact(version, 3)) {
-                    problems.push(format!("{file}: not exact: {name} {version}"));
-                }
-            }
+fn packages_exact(tree: &Path, files: &[String]) -> Result<()> {
+    let python = |file: &str| file.starts_with("crates/tools/python/");
+    let node =
+        |file: &&String| file.starts_with("crates/tools/node/") && file.ends_with("/package.json");
+    for file in files.iter().filter(|file| python(file)) {
+        let text = fs::read_to_string(tree.join(file))?.replace("\\\n", "");
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let package = line.split(' ').next().unwrap_or_default();
+            ensure!(package.contains("=="), "{file}: not exact: {package}");
+            ensure!(
+                line.contains("--hash=sha256:"),
+                "{file}: no digest: {package}"
+            );
         }
     }
-    none(&problems)
+    for file in files.iter().filter(node) {
+        let said: Value = serde_json::from_str(&fs::read_to_string(tree.join(file))?)?;
+        for (name, version) in said["dependencies"].as_object().into_iter().flatten() {
+            let exact = version.as_str().is_some_and(|version| exact(version, 3));
+            ensure!(exact, "{file}: not exact: {name} {version}");
+        }
+    }
+    Ok(())
 }

@@ -21,7 +21,7 @@ use tools::{python, root};
 
 use crate::{
     terragrunt::{ACCOUNT, Live, Terragrunt},
-    tree::{fed, listening, script, skipped, succeeded},
+    tree::{fed, listening, script, succeeded},
 };
 
 /// Whose service account runs the backups.
@@ -31,37 +31,13 @@ const ROLE: &str = "production-eu-central-1-hello-backup";
 /// A unit of few others, whose policies are broken.
 const BROKEN: &str = "production/eu-central-1/cluster-roles";
 
-/// What is taken out of the policy, and what then happens to which step.
-const NEEDED: [[&str; 4]; 3] = [
-    ["s3:PutObject", "backup.sh", "upload", "was not uploaded"],
-    [
-        "s3:ListBucket",
-        "restore.sh",
-        "download",
-        "cannot be listed",
-    ],
-    [
-        "s3:GetObject",
-        "restore.sh",
-        "download",
-        "was not downloaded",
-    ],
-];
-
-pub fn trials(terragrunt: Option<&Terragrunt>, mutations: &Mutations) -> Vec<Trial> {
-    let Some(terragrunt) = terragrunt else {
-        return vec![skipped("iam", "terragrunt` or no `terraform")];
-    };
+pub fn trials(terragrunt: &Terragrunt, mutations: &Mutations) -> Vec<Trial> {
     let mut trials = Vec::new();
     let live = terragrunt.live(&root());
-    let units = live
-        .map(|live| units_with_policies(&live))
-        .unwrap_or_default();
-    assert!(
-        units.is_empty() || units.iter().any(|unit| unit == BROKEN),
-        "there is no {BROKEN}"
-    );
-    for unit in units {
+    let units = live.map(|live| units_with_policies(&live));
+    let there = units.iter().flatten().any(|unit| unit == BROKEN);
+    assert!(there || units.is_err(), "there is no {BROKEN}");
+    for unit in units.unwrap_or_default() {
         let (terragrunt, planned) = (terragrunt.clone(), unit.clone());
         // The module is broken, and one unit of it planned.
         let below = if unit == BROKEN { "" } else { &unit };
@@ -72,20 +48,18 @@ pub fn trials(terragrunt: Option<&Terragrunt>, mutations: &Mutations) -> Vec<Tri
             move |tree| policies_are_known(&terragrunt, tree, &planned),
         ));
     }
-    type Check = fn(&Terragrunt) -> Result<()>;
-    let checks: [(&str, Check); 2] = [
-        (
-            "a backup may do what it does, and no more",
-            backup_and_no_more,
-        ),
-        ("a backup needs each of its rights", backup_needs_its_rights),
-    ];
-    for (name, check) in checks {
-        let terragrunt = terragrunt.clone();
-        trials.push(Trial::test(format!("iam, {name}"), move || {
-            Ok(check(&terragrunt).map_err(|error| format!("{error:#}"))?)
-        }));
-    }
+    let needed = mutations.rows("iam, a backup needs each of its rights");
+    let also = terragrunt.clone();
+    let told = |result: Result<()>| Ok(result.map_err(|error| format!("{error:#}"))?);
+    trials.push(Trial::test(
+        "iam, a backup may do what it does, and no more",
+        move || told(backup_and_no_more(&also)),
+    ));
+    let also = terragrunt.clone();
+    trials.push(Trial::test(
+        "iam, a backup needs each of its rights",
+        move || told(backup_needs_its_rights(&also, &needed)),
+    ));
     trials
 }
 
@@ -111,22 +85,16 @@ fn policies_are_known(terragrunt: &Terragrunt, tree: &Path, unit: &str) -> Resul
 fn policies_in(plan: &Value, unit: &str) -> Result<Vec<Value>> {
     let mut found = Vec::new();
     for change in plan["resource_changes"].as_array().into_iter().flatten() {
+        let place = format!("{unit}, {}", change["address"].as_str().unwrap_or("?"));
+        let identity = ["aws_iam_role_policy", "aws_iam_policy"].map(Value::from);
         for name in ["policy", "assume_role_policy"] {
-            let Some(policy) = change["change"]["after"][name].as_str() else {
-                continue;
-            };
+            let policy = change["change"]["after"][name].as_str();
             // What a resource reads back, such as a bucket its policy, is a mock.
-            if !policy.starts_with('{') {
-                continue;
+            if let Some(policy) = policy.filter(|policy| policy.starts_with('{')) {
+                let policy: Value = serde_json::from_str(policy).context(place.clone())?;
+                let identity = identity.contains(&change["type"]);
+                found.push(json!({"where": place, "policy": policy, "identity": identity}));
             }
-            let where_it_is = format!("{unit}, {}", change["address"].as_str().unwrap_or("?"));
-            let policy: Value =
-                serde_json::from_str(policy).with_context(|| where_it_is.clone())?;
-            found.push(json!({
-                "where": where_it_is,
-                "policy": policy,
-                "identity": change["type"] == "aws_iam_role_policy" || change["type"] == "aws_iam_policy",
-            }));
         }
     }
     Ok(found)
@@ -139,10 +107,8 @@ fn backup_and_no_more(terragrunt: &Terragrunt) -> Result<()> {
     let dump = fs::read(aws.work().join(DUMP))?;
     fs::remove_file(aws.work().join(DUMP))?;
     succeeded(&aws.script("restore.sh", "download")?)?;
-    ensure!(
-        fs::read(aws.work().join(DUMP))? == dump,
-        "another dump came back"
-    );
+    let back = fs::read(aws.work().join(DUMP))?;
+    ensure!(back == dump, "another dump came back");
 
     let bucket = &aws.bucket;
     let file = aws.work().join(DUMP).display().to_string();
@@ -158,7 +124,7 @@ fn backup_and_no_more(terragrunt: &Terragrunt) -> Result<()> {
         format!("s3api delete-bucket-lifecycle --bucket {bucket}"),
         "iam list-roles".to_owned(),
     ] {
-        let output = aws.as_backup(&mut aws.cli(&words(&refused))).output()?;
+        let output = aws.as_backup("aws").args(words(&refused)).output()?;
         let says = String::from_utf8_lossy(&output.stderr);
         ensure!(
             // Of an object that nobody may read, only the number of the error comes back.
@@ -170,15 +136,14 @@ fn backup_and_no_more(terragrunt: &Terragrunt) -> Result<()> {
     Ok(())
 }
 
-fn backup_needs_its_rights(terragrunt: &Terragrunt) -> Result<()> {
+fn backup_needs_its_rights(terragrunt: &Terragrunt, needed: &[[String; 4]]) -> Result<()> {
     let aws = Aws::start(terragrunt)?;
-    for [action, script, step, says] in NEEDED {
+    for [action, script, step, says] in needed {
         // A backup is there, so that nothing else is missing.
         aws.enforce(&aws.policy)?;
         succeeded(&aws.script("backup.sh", "upload")?)?;
-        let less = aws
-            .policy
-            .replace(&format!("{action:?}"), "\"s3:GetBucketAcl\"");
+        let quoted = format!("{action:?}");
+        let less = aws.policy.replace(&quoted, "\"s3:GetBucketAcl\"");
         ensure!(less != aws.policy, "the policy has no {action}");
         aws.enforce(&less)?;
         let output = aws.script(script, step)?;
@@ -243,10 +208,8 @@ impl Aws {
         };
         fs::create_dir(aws.work())?;
         fs::write(aws.work().join(DUMP), "a dump of some bytes")?;
-        let digest = Command::new("sha256sum")
-            .arg(DUMP)
-            .current_dir(aws.work())
-            .output()?;
+        let mut sha256sum = Command::new("sha256sum");
+        let digest = sha256sum.arg(DUMP).current_dir(aws.work()).output()?;
         fs::write(aws.work().join(format!("{DUMP}.sha256")), digest.stdout)?;
 
         let file = aws.work().join(DUMP).display().to_string();
@@ -281,32 +244,25 @@ impl Aws {
     /// How many requests moto lets through before it asks who may do what.
     fn free_requests(&self, count: &str) -> Result<()> {
         let plain = [("content-type", "text/plain")];
-        let answer = Connection::open(self.port)?.exchange(
-            "POST",
-            "/moto-api/reset-auth",
-            &plain,
-            count.as_bytes(),
-        )?;
-        let status = answer.status;
-        ensure!(status == 200, "moto answers {status}");
+        let mut moto = Connection::open(self.port)?;
+        let answer = moto.exchange("POST", "/moto-api/reset-auth", &plain, count.as_bytes())?;
+        ensure!(answer.status == 200, "moto answers {}", answer.status);
         Ok(())
     }
 
-    fn cli(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(self.programs.join("aws"));
-        command.args(arguments);
-        self.here(&mut command);
-        command
+    /// As whoever may do everything, while requests are free.
+    fn admin(&self, arguments: &[&str]) -> Result<String> {
+        let mut aws = self.command("aws");
+        succeeded(&aws.args(arguments).output()?)
+            .with_context(|| format!("aws {}", arguments.join(" ")))
     }
 
-    fn here(&self, command: &mut Command) {
-        let path = format!(
-            "{}:{}",
-            self.programs.display(),
-            env::var("PATH").unwrap_or_default()
-        );
+    /// A program here.
+    fn command(&self, program: &str) -> Command {
+        let path = env::var("PATH").unwrap_or_default();
+        let mut command = Command::new(program);
         command
-            .env("PATH", path)
+            .env("PATH", format!("{}:{path}", self.programs.display()))
             .env("HOME", self.directory.path())
             .env(
                 "AWS_ENDPOINT_URL",
@@ -317,15 +273,12 @@ impl Aws {
             .env_remove("AWS_SESSION_TOKEN")
             .env("AWS_ACCESS_KEY_ID", "test")
             .env("AWS_SECRET_ACCESS_KEY", "test");
+        command
     }
 
-    /// As whoever may do everything, while requests are free.
-    fn admin(&self, arguments: &[&str]) -> Result<String> {
-        succeeded(&self.cli(arguments).output()?)
-            .with_context(|| format!("aws {}", arguments.join(" ")))
-    }
-
-    fn as_backup<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+    /// The same, as the role.
+    fn as_backup(&self, program: &str) -> Command {
+        let mut command = self.command(program);
         for (variable, name) in [
             ("AWS_ACCESS_KEY_ID", "AccessKeyId"),
             ("AWS_SECRET_ACCESS_KEY", "SecretAccessKey"),
@@ -341,15 +294,13 @@ impl Aws {
 
     /// The chart's own script, as the role.
     fn script(&self, name: &str, step: &str) -> Result<Output> {
-        let mut command = Command::new("sh");
+        let mut command = self.as_backup("sh");
         command
             .arg(root().join("deploy/chart/files").join(name))
-            .arg(step);
-        self.here(&mut command);
-        command
+            .arg(step)
             .env("BACKUP_BUCKET", &self.bucket)
             .env("BACKUP_PREFIX", "pg_dump/")
             .env("BACKUP_FOLDER", self.work());
-        Ok(self.as_backup(&mut command).output()?)
+        Ok(command.output()?)
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::{Component, Path, PathBuf},
+    path::Path,
 };
 
 use anyhow::{Result, ensure};
@@ -49,9 +49,11 @@ fn whole(tree: &Path) -> Result<()> {
     let links: BTreeMap<&str, Links> = (documents.iter())
         .map(|(name, text)| (name.as_str(), Links::of(text)))
         .collect();
+    let root = tree.canonicalize()?;
     let mut broken = Vec::new();
     let mut count = 0;
     for (name, of) in &links {
+        let directory = Path::new(name).parent().unwrap_or(Path::new(""));
         for (line, link) in &of.to {
             if link.contains("://") || link.starts_with("mailto:") {
                 continue;
@@ -59,13 +61,17 @@ fn whole(tree: &Path) -> Result<()> {
             count += 1;
             let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
             let target = match path {
-                "" => Some(PathBuf::from(name)),
-                path => beside(name, path),
+                "" => root.join(name),
+                path => root.join(directory).join(path),
             };
-            let there = target.is_some_and(|target| {
-                let of = links.get(target.to_string_lossy().as_ref());
-                let heading = of.is_some_and(|of| of.anchors.contains(anchor));
-                tree.join(&target).exists() && (anchor.is_empty() || heading)
+            let there = target.canonicalize().is_ok_and(|target| {
+                let of = target.strip_prefix(&root).ok().and_then(Path::to_str);
+                let heading = |name| {
+                    links
+                        .get(name)
+                        .is_some_and(|of| of.anchors.contains(anchor))
+                };
+                of.is_some_and(|name| anchor.is_empty() || heading(name))
             });
             if !there {
                 broken.push(format!("{name}:{line}: {link}"));
@@ -75,21 +81,6 @@ fn whole(tree: &Path) -> Result<()> {
     ensure!(broken.is_empty(), "broken links:\n{}", broken.join("\n"));
     ensure!(count > 0, "the documents have no link");
     Ok(())
-}
-
-/// `path` as the document `from` says it, from the tree's root, unless it leads out of the tree.
-fn beside(from: &str, path: &str) -> Option<PathBuf> {
-    let mut result = PathBuf::from(from);
-    result.pop();
-    for part in Path::new(path).components() {
-        match part {
-            Component::Normal(part) => result.push(part),
-            Component::ParentDir if result.pop() => {}
-            Component::CurDir => {}
-            _ => return None,
-        }
-    }
-    Some(result)
 }
 
 impl Links {

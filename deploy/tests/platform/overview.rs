@@ -52,13 +52,10 @@ fn whole(tree: &Path) -> Result<()> {
             let below = place.strip_prefix("deploy/platform/addons/");
             let addon = below.and_then(|below| below.split('/').next());
             addons.retain(|with_chart| Some(with_chart.as_str()) != addon);
-            if let Some(chart) = addon
-                .map(|addon| version_of(tree, addon))
-                .transpose()?
-                .flatten()
-            {
+            if let Some(chart) = version_of(tree, addon.unwrap_or_default())? {
+                let same = version.split([' ', ',']).any(|version| version == chart);
                 ensure!(
-                    version.split([' ', ',']).any(|version| version == chart),
+                    same,
                     "{system} has the version {version}, and its add-on {chart}"
                 );
             }

@@ -13,7 +13,7 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use deploy_tests::mutation::Mutations;
 use harness::{host::free_port, process::Process};
 use libtest_mimic::Trial;
@@ -28,7 +28,11 @@ use crate::tree::{self, DIRECTORY, fed, listening, succeeded};
 const UNMOCKED: &str = "unmocked";
 
 /// Who vouches for a mocked cluster's service accounts.
-const ISSUER: &str = "https://oidc.eks.eu-central-1.amazonaws.com/id/MOCK";
+const ISSUER: &str = "identity = [{ oidc = [{ issuer = \
+    \"https://oidc.eks.eu-central-1.amazonaws.com/id/MOCK\" }] }]";
+
+/// What a provider has a schema for.
+const KINDS: [&str; 3] = ["resource", "data", "ephemeral"];
 
 /// Terraform, and a provider for as long as this is there.
 #[derive(Clone)]
@@ -48,12 +52,11 @@ pub fn trials(terraform: Option<&Terraform>, mutations: &Mutations) -> Vec<Trial
     ];
     let mut trials = mutations.trials("terraform, exact versions", pinned);
     let Some(terraform) = terraform else {
-        trials.push(tree::skipped("terraform", "terraform"));
         return trials;
     };
     let also = terraform.clone();
     trials.extend(mutations.trials("terraform, formatted", move |tree| also.formatted(tree)));
-    for module in tree::modules(&root()).expect("the modules are in the project") {
+    for module in tree::modules().expect("the modules are in the project") {
         for (what, check) in CHECKS {
             let (terraform, name) = (terraform.clone(), module.clone());
             trials.extend(mutations.trials_below(
@@ -104,8 +107,12 @@ impl Terraform {
         }))
     }
 
-    /// Terraform in a directory.
-    pub fn command(&self, directory: &Path, arguments: &[&str]) -> Command {
+    /// What Terraform prints in a directory, if it succeeds.
+    fn run(&self, directory: &Path, arguments: &[&str]) -> Result<String> {
+        succeeded(&self.command(directory, arguments).output()?)
+    }
+
+    fn command(&self, directory: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command.args(arguments).current_dir(directory);
         self.set(&mut command);
@@ -114,13 +121,9 @@ impl Terraform {
 
     /// Gives Terraform its provider, and nothing that somebody set for their own use of it.
     pub fn set(&self, command: &mut Command) {
-        for (name, _) in env::vars_os() {
-            if ["TF_", "TG_"]
-                .iter()
-                .any(|prefix| name.to_string_lossy().starts_with(prefix))
-            {
-                command.env_remove(name);
-            }
+        let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        for name in names.filter(|name| name.starts_with("TF_") || name.starts_with("TG_")) {
+            command.env_remove(name);
         }
         command
             .env("TF_CLI_CONFIG_FILE", "/dev/null")
@@ -131,7 +134,7 @@ impl Terraform {
 
     fn formatted(&self, tree: &Path) -> Result<()> {
         let fmt = ["fmt", "-check", "-diff", "-recursive", "-no-color"];
-        succeeded(&self.command(&tree.join(DIRECTORY), &fmt).output()?).map(drop)
+        self.run(&tree.join(DIRECTORY), &fmt).map(drop)
     }
 
     /// A copy of all modules, with this one ready: a module may use another.
@@ -141,14 +144,13 @@ impl Terraform {
         let directory = copy.path().join(module);
         unmock(&directory)?;
         let init = ["init", "-backend=false", "-input=false", "-no-color"];
-        succeeded(&self.command(&directory, &init).output()?)?;
+        self.run(&directory, &init)?;
         Ok((copy, directory))
     }
 
     fn valid(&self, tree: &Path, module: &str) -> Result<()> {
         let (_copy, directory) = self.ready(tree, module)?;
-        let mut validate = self.command(&directory, &["validate", "-no-color"]);
-        let said = succeeded(&validate.output()?)?;
+        let said = self.run(&directory, &["validate", "-no-color"])?;
         // A warning is one of a deprecation, or of what does nothing.
         ensure!(!said.contains("Warning:"), "{said}");
         Ok(())
@@ -173,10 +175,8 @@ impl Terraform {
         let run = format!("{providers}run \"planned\" {{\n  command = plan\n}}\n");
         fs::write(tests.join("planned.tftest.hcl"), run)?;
         let said = self.test(directory, &["-verbose"])?;
-        let plan = said
-            .into_iter()
-            .find_map(|mut line| Some(line.get_mut("test_plan")?.take()));
-        plan.context("it shows no plan")
+        let mut plans = (said.iter()).filter_map(|line| line.get("test_plan"));
+        plans.next().cloned().context("it shows no plan")
     }
 
     /// A provider that knows every value in the plan already.
@@ -186,9 +186,7 @@ impl Terraform {
             for (name, schema) in self.schemas[kind].as_object().into_iter().flatten() {
                 let has_arn = schema["attributes"]["arn"]["computed"] == true;
                 let defaults = match name.as_str() {
-                    "aws_eks_cluster" => {
-                        format!("identity = [{{ oidc = [{{ issuer = {ISSUER:?} }}] }}]")
-                    }
+                    "aws_eks_cluster" => ISSUER.to_owned(),
                     _ if has_arn => format!("arn = {:?}", arn(name, region)),
                     _ => String::new(),
                 };
@@ -199,14 +197,11 @@ impl Terraform {
     }
 
     /// Runs a module's tests, all of which pass, and returns what Terraform said.
-    pub fn test(&self, directory: &Path, arguments: &[&str]) -> Result<Vec<Value>> {
-        let mut all = vec!["test", "-json"];
-        all.extend(arguments);
-        let output = self.command(directory, &all).output()?;
-        let said = String::from_utf8_lossy(&output.stdout)
-            .lines()
-            .map(serde_json::from_str)
-            .collect::<Result<Vec<Value>, _>>()?;
+    fn test(&self, directory: &Path, arguments: &[&str]) -> Result<Vec<Value>> {
+        let mut test = self.command(directory, &["test", "-json"]);
+        let output = test.args(arguments).output()?;
+        let lines = serde_json::Deserializer::from_slice(&output.stdout).into_iter();
+        let said = lines.collect::<Result<Vec<Value>, _>>()?;
         let text = |value: &Value| value.as_str().unwrap_or_default().trim().to_owned();
         let problems = said.iter().filter(|line| line["type"] == "diagnostic");
         let problems = problems.map(|line| {
@@ -216,13 +211,11 @@ impl Terraform {
             format!("{}: {code}, {summary}: {detail}", text(&line["@testrun"]))
         });
         let problems: Vec<String> = problems.collect();
-        let summary = said
-            .iter()
-            .find_map(|line| line.get("test_summary"))
-            .with_context(|| format!("no test ran: {}", problems.join("\n")))?;
-        if summary["status"] != "pass" || summary["skipped"] != 0 || !problems.is_empty() {
-            bail!("{summary}\n{}", problems.join("\n"));
-        }
+        let problems = problems.join("\n");
+        let summary = said.iter().find_map(|line| line.get("test_summary"));
+        let summary = summary.with_context(|| format!("no test ran: {problems}"))?;
+        let passed = summary["status"] == "pass" && summary["skipped"] == 0;
+        ensure!(passed && problems.is_empty(), "{summary}\n{problems}");
         ensure!(summary["passed"].as_u64() > Some(0), "it has no test");
         Ok(said)
     }
@@ -260,15 +253,13 @@ fn arn(name: &str, region: &str) -> String {
 
 /// The provider's schemas of the types that the project's modules use, and its version.
 fn schemas(packages: &Path) -> Result<Value> {
-    let mut used = [const { BTreeSet::new() }; 3];
     let said = tree::hcl(&root())?;
-    for kinds in said.values() {
-        for (types, kind) in used.iter_mut().zip(["resource", "data", "ephemeral"]) {
-            types.extend(kinds[kind].as_object().into_iter().flat_map(|of| of.keys()));
-        }
-    }
-    let [resource, data, ephemeral] = used;
-    let wanted = json!({"resource": resource, "data": data, "ephemeral": ephemeral});
+    let used = KINDS.map(|kind| {
+        let types = said.values().filter_map(|file| file[kind].as_object());
+        let types: BTreeSet<&String> = types.flat_map(|types| types.keys()).collect();
+        (kind.to_owned(), json!(types))
+    });
+    let wanted = Value::Object(used.into_iter().collect());
     let mut node = Command::new("node");
     node.arg(tree::script("schemas.mjs")).arg(packages);
     let output = fed(&mut node, wanted.to_string().as_bytes())?;
@@ -290,28 +281,24 @@ fn pinned(tree: &Path) -> Result<()> {
     let expected = schemas(&node::packages("terraform")?)?["version"].clone();
     let expected = format!("= {}", expected.as_str().context("it has a version")?);
     let said = tree::hcl(tree)?;
-    for module in tree::modules(tree)? {
+    for module in tree::modules()? {
         let prefix = format!("modules/{module}/");
         let files = || said.iter().filter(|(path, _)| path.starts_with(&prefix));
         let settings = || files().map(|(_, file)| &file["terraform"][0]);
-        ensure!(
-            settings().any(|of| of["required_version"].is_string()),
-            "{module} names no required_version"
-        );
+        let bounded = settings().any(|of| of["required_version"].is_string());
+        ensure!(bounded, "{module} names no required_version");
         let providers = settings().filter_map(|of| of["required_providers"][0].as_object());
         let providers: Vec<_> = providers.flatten().collect();
-        let mut kinds = ["resource", "data", "ephemeral"].into_iter();
+        let has = |kind: &&str| files().any(|(_, of)| of.get(kind).is_some());
+        let needs_one = KINDS.iter().any(has);
         ensure!(
-            !providers.is_empty()
-                || !kinds.any(|kind| files().any(|(_, of)| of.get(kind).is_some())),
+            !needs_one || !providers.is_empty(),
             "{module} names no provider"
         );
         for (name, provider) in providers {
             let version = &provider["version"];
-            ensure!(
-                *version == *expected,
-                "{module} takes {name} {version}, not {expected}"
-            );
+            let exact = *version == *expected;
+            ensure!(exact, "{module} takes {name} {version}, not {expected}");
         }
     }
     Ok(())

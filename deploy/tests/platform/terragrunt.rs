@@ -68,7 +68,7 @@ pub struct Unit {
     planned: Mutex<Option<Value>>,
 }
 
-pub fn trials(terragrunt: Option<&Terragrunt>, mutations: &Mutations) -> Vec<Trial> {
+pub fn trials(terragrunt: &Terragrunt, mutations: &Mutations) -> Vec<Trial> {
     type Check = fn(&Terragrunt, &Live) -> Result<()>;
     let checks: [(&str, Check); 6] = [
         ("terragrunt, formatted", formatted),
@@ -78,9 +78,6 @@ pub fn trials(terragrunt: Option<&Terragrunt>, mutations: &Mutations) -> Vec<Tri
         ("terragrunt, each unit has its state", states_are_apart),
         ("terragrunt, what it generates is valid", generates_valid),
     ];
-    let Some(terragrunt) = terragrunt else {
-        return vec![tree::skipped("terragrunt", "terragrunt` or no `terraform")];
-    };
     let mut trials = Vec::new();
     for (name, check) in checks {
         let terragrunt = terragrunt.clone();
@@ -208,7 +205,7 @@ impl Terragrunt {
         let (_copy, directory) = self.terraform.ready(&live.tree, &unit.modules[0])?;
         fs::write(directory.join("unit.auto.tfvars.json"), inputs.to_string())?;
         let region = inputs["region"].as_str().unwrap_or("eu-central-1");
-        let aliases = live.files_of(&unit.modules[0]).flat_map(|file| {
+        let aliases = files_of(&live.hcl, &unit.modules[0]).flat_map(|file| {
             let providers = file["provider"]["aws"].as_array().into_iter().flatten();
             providers.filter_map(|of| Some(of["alias"].as_str()?.to_owned()))
         });
@@ -221,13 +218,7 @@ impl Terragrunt {
             (output.clone(), output_said)
         });
         let outputs = Value::Object(outputs.collect());
-        let file = live
-            .copy
-            .path()
-            .join("live")
-            .join(name)
-            .join("outputs.json");
-        fs::write(file, outputs.to_string())?;
+        fs::write(live.path(name).join("outputs.json"), outputs.to_string())?;
         plan["inputs"] = inputs;
         *planned = Some(plan.clone());
         Ok(plan)
@@ -242,31 +233,22 @@ fn type_of(value: &Value) -> Value {
         Value::Null | Value::String(_) => json!("string"),
         Value::Array(items) => json!(["tuple", items.iter().map(type_of).collect::<Vec<_>>()]),
         Value::Object(fields) => {
-            let types = fields
-                .iter()
-                .map(|(name, field)| (name.clone(), type_of(field)));
+            let types = (fields.iter()).map(|(name, field)| (name.clone(), type_of(field)));
             json!(["object", types.collect::<Map<_, _>>()])
         }
     }
 }
 
 impl Live {
-    /// What the files of a module say.
-    fn files_of<'a>(&'a self, module: &'a str) -> impl Iterator<Item = &'a Value> {
-        files_of(&self.hcl, module)
+    fn path(&self, unit: &str) -> PathBuf {
+        self.copy.path().join("live").join(unit)
     }
 }
 
-fn files_of<'a>(
-    hcl: &'a BTreeMap<String, Value>,
-    module: &'a str,
-) -> impl Iterator<Item = &'a Value> {
-    let files = hcl.iter().filter(move |(path, _)| {
-        let file = path
-            .strip_prefix("modules/")
-            .and_then(|path| path.strip_prefix(module));
-        file.is_some_and(|file| file.starts_with('/') && file.ends_with(".tf"))
-    });
+/// What the files of a module say.
+fn files_of<'a>(hcl: &'a BTreeMap<String, Value>, module: &str) -> impl Iterator<Item = &'a Value> {
+    let prefix = format!("modules/{module}/");
+    let files = (hcl.iter()).filter(move |(path, _)| path.starts_with(&prefix));
     files.map(|(_, said)| said)
 }
 
@@ -274,28 +256,20 @@ impl Unit {
     fn read(live: &Path, unit: &str, hcl: &BTreeMap<String, Value>) -> Result<Self> {
         let directory = live.join(unit);
         let said = fs::read_to_string(directory.join("terragrunt.rendered.json"))?;
-        let mut said: Value = serde_json::from_str(&said)?;
+        let said: Value = serde_json::from_str(&said)?;
         let source = said["terraform"]["source"].as_str();
-        let module = source.and_then(|source| source.rsplit_once("/modules//"));
-        let mut modules = vec![
-            module
-                .context("its module is not in modules/")?
-                .1
-                .to_owned(),
-        ];
+        let module = source.and_then(|source| source.split("/modules//").nth(1));
+        let mut modules = vec![module.context("its module is not in modules/")?.to_owned()];
         for at in 0.. {
             let Some(module) = modules.get(at).cloned() else {
                 break;
             };
             let files: Vec<&Value> = files_of(hcl, &module).collect();
-            ensure!(
-                !files.is_empty(),
-                "it is of the module {module}, which is not there"
-            );
+            let there = !files.is_empty();
+            ensure!(there, "it is of the module {module}, which is not there");
             for (name, call) in files.into_iter().flat_map(|file| blocks(file, "module")) {
-                let called = call["source"]
-                    .as_str()
-                    .and_then(|source| source.strip_prefix("../"));
+                let source = call["source"].as_str().unwrap_or_default();
+                let called = source.strip_prefix("../");
                 let called = called.with_context(|| format!("module {name} is not in modules/"))?;
                 if !modules.iter().any(|module| module == called) {
                     modules.push(called.to_owned());
@@ -304,14 +278,13 @@ impl Unit {
         }
         let mut dependencies = BTreeMap::new();
         for (name, dependency) in said["dependency"].as_object().into_iter().flatten() {
-            let path = dependency["config_path"]
-                .as_str()
-                .context("it has no config_path")?;
+            let path = dependency["config_path"].as_str();
+            let path = path.context("it has no config_path")?;
             let of = directory.join(path).canonicalize()?;
             dependencies.insert(name.clone(), of.strip_prefix(live)?.display().to_string());
         }
         Ok(Self {
-            said: said.take(),
+            said,
             modules,
             dependencies,
             planned: Mutex::default(),
@@ -320,14 +293,13 @@ impl Unit {
 }
 
 fn formatted(terragrunt: &Terragrunt, live: &Live) -> Result<()> {
-    terragrunt
-        .run(live.copy.path(), "", &["hcl", "fmt", "--check", "--diff"])
-        .map(drop)
+    let fmt = ["hcl", "fmt", "--check", "--diff"];
+    terragrunt.run(live.copy.path(), "", &fmt).map(drop)
 }
 
 fn modules_are_used(_: &Terragrunt, live: &Live) -> Result<()> {
     let used: BTreeSet<&String> = live.units.values().flat_map(|unit| &unit.modules).collect();
-    for module in tree::modules(&live.tree)? {
+    for module in tree::modules()? {
         ensure!(used.contains(&module), "nothing uses the module {module}");
     }
     Ok(())
@@ -348,13 +320,7 @@ fn inputs_are_variables(terragrunt: &Terragrunt, live: &Live) -> Result<()> {
 /// What a unit takes of another one is mocked, or Terragrunt would not have read it, and it mocks no more.
 fn dependencies_are_units(_: &Terragrunt, live: &Live) -> Result<()> {
     for (name, unit) in &live.units {
-        let file = live
-            .copy
-            .path()
-            .join("live")
-            .join(name)
-            .join("terragrunt.hcl");
-        let text = fs::read_to_string(file)?;
+        let text = fs::read_to_string(live.path(name).join("terragrunt.hcl"))?;
         for (dependency, of) in &unit.dependencies {
             let block = &unit.said["dependency"][dependency];
             let mocked = block["mock_outputs"].as_object();
@@ -367,22 +333,19 @@ fn dependencies_are_units(_: &Terragrunt, live: &Live) -> Result<()> {
                     Regex::new(&taken)?.is_match(&text),
                     "{name} mocks {output} of {of}, and does not take it"
                 );
+                let mut files = files_of(&live.hcl, module);
                 ensure!(
-                    live.files_of(module)
-                        .any(|file| file["output"].get(output).is_some()),
+                    files.any(|file| file["output"].get(output).is_some()),
                     "{name} takes {output} of {of}, which does not put it out"
                 );
             }
             // Without this, an apply would take a mock where it finds no state.
             let allowed = block["mock_outputs_allowed_terraform_commands"].as_array();
-            for command in
-                allowed.with_context(|| format!("{name} does not say when it may mock {of}"))?
-            {
+            let unsaid = || format!("{name} does not say when it may mock {of}");
+            for command in allowed.with_context(unsaid)? {
                 let command = command.as_str().unwrap_or_default();
-                ensure!(
-                    MOCKED.contains(&command),
-                    "{name} mocks {of} when it runs {command}"
-                );
+                let allowed = MOCKED.contains(&command);
+                ensure!(allowed, "{name} mocks {of} when it runs {command}");
             }
         }
     }
@@ -398,15 +361,10 @@ fn states_are_apart(_: &Terragrunt, live: &Live) -> Result<()> {
         let state = &unit.said["remote_state"];
         ensure!(state["backend"] == "s3", "the state of {name} is not in S3");
         let config = &state["config"];
-        ensure!(
-            config["encrypt"] == true,
-            "the state of {name} is not encrypted"
-        );
-        let key = config["key"].as_str().unwrap_or_default();
-        ensure!(
-            key == format!("{name}/terraform.tfstate"),
-            "two units have the state {key:?}"
-        );
+        let encrypted = config["encrypt"] == true;
+        ensure!(encrypted, "the state of {name} is not encrypted");
+        let own = config["key"] == format!("{name}/terraform.tfstate");
+        ensure!(own, "two units have the state {}", config["key"]);
     }
     Ok(())
 }

@@ -1,12 +1,11 @@
 //! The Terraform tree, and what is in it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::Write,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
-    sync::{Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -14,7 +13,6 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use deploy_tests::mutation::tracked;
 use harness::client::Connection;
-use libtest_mimic::Trial;
 use serde_json::Value;
 use tools::{node, root};
 
@@ -36,20 +34,6 @@ pub fn copy(tree: &Path, from: &str, to: &Path) -> Result<()> {
 
 /// What each .tf and .hcl file says, by its path in [`DIRECTORY`]. Expressions are strings.
 pub fn hcl(tree: &Path) -> Result<BTreeMap<String, Value>> {
-    static OF_THE_PROJECT: Mutex<Option<BTreeMap<String, Value>>> = Mutex::new(None);
-    if tree != root() {
-        return parsed(tree);
-    }
-    let mut known = OF_THE_PROJECT
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
-    if known.is_none() {
-        *known = Some(parsed(tree)?);
-    }
-    Ok(known.clone().unwrap_or_default())
-}
-
-fn parsed(tree: &Path) -> Result<BTreeMap<String, Value>> {
     let mut node = Command::new("node");
     node.arg(script("hcl.mjs"))
         .arg(node::packages("terraform")?)
@@ -58,15 +42,15 @@ fn parsed(tree: &Path) -> Result<BTreeMap<String, Value>> {
 }
 
 /// The names of the modules.
-pub fn modules(tree: &Path) -> Result<Vec<String>> {
-    let mut names = Vec::new();
-    let directory = tree.join(DIRECTORY).join("modules");
-    for entry in fs::read_dir(&directory).context("there are no modules")? {
-        names.push(entry?.file_name().to_string_lossy().into_owned());
-    }
-    ensure!(!names.is_empty(), "there are no modules");
-    names.sort();
-    Ok(names)
+pub fn modules() -> Result<BTreeSet<String>> {
+    let prefix = format!("{DIRECTORY}/modules/");
+    let below = tracked()?
+        .iter()
+        .filter_map(|name| name.strip_prefix(&prefix));
+    let modules = below.filter_map(|name| Some(name.split_once('/')?.0.to_owned()));
+    let modules: BTreeSet<String> = modules.collect();
+    ensure!(!modules.is_empty(), "there are no modules");
+    Ok(modules)
 }
 
 /// The labelled blocks of this kind, of which Terraform has one for each label: `variable`.
@@ -75,21 +59,12 @@ pub fn blocks<'a>(said: &'a Value, kind: &str) -> impl Iterator<Item = (&'a Stri
     found.map(|(label, blocks)| (label, &blocks[0]))
 }
 
-/// In place of the trials that need a program which is not there.
-pub fn skipped(what: &str, program: &str) -> Trial {
-    let name = format!("{what}: not run here; there is no `{program}` on PATH");
-    Trial::test(name, || Ok(())).with_ignored_flag(true)
-}
-
 /// Waits until somebody listens on `port`, for a minute at most. What keeps it is in `log`.
 pub fn listening(port: u16, log: &Path) -> Result<()> {
     let started = Instant::now();
     while Connection::open(port).is_err() {
-        ensure!(
-            started.elapsed() < Duration::from_secs(60),
-            "{}",
-            fs::read_to_string(log).unwrap_or_default()
-        );
+        let in_time = started.elapsed() < Duration::from_secs(60);
+        ensure!(in_time, "{}", fs::read_to_string(log).unwrap_or_default());
         thread::sleep(Duration::from_millis(20));
     }
     Ok(())
