@@ -2,7 +2,7 @@
 //!
 //! | module | job |
 //! | --- | --- |
-//! | [`find`] | a program: on PATH first, if its version fits, else fetched |
+//! | [`find`](mod@find) | a program: on PATH first, if its version fits, else fetched |
 //! | [`fetch`] | where each thing comes from, in one table, and how it is fetched |
 //! | [`charts`] | Helm charts of others, out of their repositories |
 //! | [`wasm_target`] | a compiler for wasm32-wasip2 |
@@ -79,7 +79,7 @@ impl fmt::Display for HostKind {
     }
 }
 
-/// The name of the host's program, as [`find`] takes it.
+/// The name of the host's program, as [`find()`] takes it.
 impl From<HostKind> for &'static str {
     fn from(kind: HostKind) -> Self {
         match kind {
