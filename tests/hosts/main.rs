@@ -406,7 +406,7 @@ fn unreachable_store(under_test: HostUnderTest) -> Result<()> {
     let directory = TempDir::new()?;
     no_store(&under_test, directory.path())?;
     let host = under_test.start_in(directory.path(), Store::Shipped)?;
-    refuses_service(&host, "the store does not answer", "key-value")
+    refuses_service(&host, "the store is unavailable", "key-value")
 }
 
 /// Puts something of the wrong kind where the users should be: a directory for Spin's SQLite file,
