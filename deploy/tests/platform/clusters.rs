@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use deploy_tests::{
     checker::{Checker, Object, no_problems},
-    mutation::{Mutations, fails, replaced, set},
+    mutation::{Mutations, fails, replaced, rewritten, set},
     objects::{fields, list, name, named, of_kind, only, strings, text, title},
     once::Once,
     stem, yaml_files,
@@ -112,7 +112,20 @@ pub fn trials(checker: &Checker, mutations: &Mutations) -> Vec<Trial> {
         the_template,
     ));
     let what = "clusters: the shim has nodes";
-    trials.extend(mutations.trials_of(checker, what, with_shims, the_shims));
+    trials.push(checker.trial(what, |checker| the_shims(&with_shims(checker)?)));
+    for [how, from, to, says] in mutations.rows(what) {
+        trials.push(
+            checker.trial(format!("{what}: {how} fails"), move |checker| {
+                let mut clusters = rewritten(&with_shims(checker)?, &from, &to)?;
+                clusters.remove("management");
+                // In each of them: the first that fails would hide the others.
+                let mut clusters = clusters.iter();
+                clusters.try_for_each(|(cluster, objects)| {
+                    fails(shim_has_nodes(cluster, objects), &says).context(cluster.clone())
+                })
+            }),
+        );
+    }
     let what = "Argo CD: every cluster is delivered";
     trials.extend(mutations.trials_of(checker, what, delivery, delivered));
     let what = "the bootstrap installs what the add-ons keep";
