@@ -93,16 +93,6 @@ fn files() -> PathBuf {
     target().join("release-files")
 }
 
-/// A directory below target/ with nothing in it.
-fn fresh(name: &str) -> Result<PathBuf> {
-    let directory = target().join(name);
-    if directory.exists() {
-        fs::remove_dir_all(&directory)?;
-    }
-    fs::create_dir_all(&directory)?;
-    Ok(directory)
-}
-
 /// The version of the tree. The manifests that name it agree.
 fn version() -> Result<String> {
     let read = |file: &str| fs::read_to_string(root().join(file)).context(file.to_owned());

@@ -18,7 +18,7 @@ use tools::{
 };
 
 use crate::{
-    choose, fresh,
+    choose,
     load::{self, Load, Method, Sample, Service},
     stats::{median, range},
 };
@@ -52,7 +52,7 @@ pub fn run(options: &Options) -> Result<()> {
     let earlier = earlier(kind, &options.revision)?;
 
     let start = |name: &'static str, artifact: &Path| {
-        let data = fresh(&format!("bench/against/{name}"))?;
+        let data = tools::fresh(&format!("bench/against/{name}"))?;
         let log = data.join("log");
         let setup = Setup::shipped(&data, Some(&log));
         Host::start_artifact(kind, &program, artifact, free_port()?, setup)

@@ -17,7 +17,7 @@ use tools::{
 
 use crate::{
     baseline::Baseline,
-    choose, fresh,
+    choose,
     load::{self, Load, Method, Service, USERS},
     report::{self, Cell, Report},
     usage::usage,
@@ -52,7 +52,7 @@ pub fn run(options: &Options) -> Result<()> {
     let (kind, program) = choose(options.host)?;
     componentize::build(Some(kind))?;
 
-    let directory = fresh("bench/run")?;
+    let directory = tools::fresh("bench/run")?;
     require_disk(&directory, 2000)?;
     let cores = thread::available_parallelism()?.get();
     announce("starting Postgres, hello twice, and the baseline");

@@ -26,7 +26,7 @@ use harness::{
 };
 use tools::{HostKind, run::announce};
 
-use crate::{choose, fresh};
+use crate::choose;
 
 /// The versions' names, as the proxy has them.
 const VERSIONS: [&str; 2] = ["v1", "v2"];
@@ -55,7 +55,7 @@ pub fn command(options: &Options) -> Result<()> {
 pub fn rehearse(options: &Options) -> Result<()> {
     let haproxy = tools::find_or_fetch("haproxy")?;
     let (kind, program) = choose(options.host)?;
-    let directory = fresh("rehearsal")?;
+    let directory = tools::fresh("rehearsal")?;
     let artifacts = build_two(kind, &directory)?;
     announce("starting Postgres");
     let postgres = Postgres::start(&directory.join("postgres"))?;

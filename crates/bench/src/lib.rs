@@ -21,7 +21,6 @@ mod stats;
 mod usage;
 
 use std::{
-    fs,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -29,7 +28,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use harness::client::Connection;
 use stats::percentile;
-use tools::{HostKind, target};
+use tools::HostKind;
 
 /// An answer that took this long was held back by Nagle's algorithm and a delayed ACK.
 const STALL: Duration = Duration::from_millis(30);
@@ -124,14 +123,4 @@ fn choose(host: Option<HostKind>) -> Result<(HostKind, PathBuf)> {
     let spin = || tools::find(HostKind::Spin).map(|_| HostKind::Spin);
     let kind = host.or_else(spin).unwrap_or(HostKind::Wasmcloud);
     Ok((kind, tools::find_or_fetch(kind)?))
-}
-
-/// A directory below target/ with nothing in it.
-fn fresh(name: &str) -> Result<PathBuf> {
-    let directory = target().join(name);
-    if directory.exists() {
-        fs::remove_dir_all(&directory)?;
-    }
-    fs::create_dir_all(&directory)?;
-    Ok(directory)
 }

@@ -21,7 +21,7 @@ pub mod run;
 pub mod wasm_target;
 
 use std::{
-    fmt,
+    fmt, fs, io,
     path::{Path, PathBuf},
 };
 
@@ -42,6 +42,20 @@ pub fn root() -> PathBuf {
 #[must_use]
 pub fn target() -> PathBuf {
     root().join("target")
+}
+
+/// A directory below [`target`] with nothing in it.
+///
+/// # Errors
+///
+/// Those of the file system.
+pub fn fresh(name: &str) -> io::Result<PathBuf> {
+    let directory = target().join(name);
+    if directory.exists() {
+        fs::remove_dir_all(&directory)?;
+    }
+    fs::create_dir_all(&directory)?;
+    Ok(directory)
 }
 
 /// The directory of all that is fetched.

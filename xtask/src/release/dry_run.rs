@@ -11,7 +11,7 @@ use harness::{
 use tools::{HostKind, root, run::announce};
 
 use super::{
-    VALUES, files, fresh, notes, package,
+    VALUES, files, notes, package,
     registry::{Image, layers, publish, pull_back},
     version, with_version,
 };
@@ -30,7 +30,7 @@ pub fn run() -> Result<()> {
     let spin = tools::find_or_fetch(HostKind::Spin);
     let spin_program = spin.as_ref().ok().map(PathBuf::as_path);
     let images = publish(&format!("127.0.0.1:{port}"), spin_program, true, true)?;
-    let pulled = fresh("release-pulled")?;
+    let pulled = tools::fresh("release-pulled")?;
 
     println!("\n==> in the registry");
     for image in &images {
@@ -98,7 +98,7 @@ fn propose(application: &Image, version: &str) -> Result<()> {
 fn start_registry() -> Result<(Process, u16)> {
     let program = tools::find_or_fetch("docker-registry")?;
     announce("starting a registry");
-    let directory = fresh("release-registry")?;
+    let directory = tools::fresh("release-registry")?;
     let port = free_port()?;
     let config = directory.join("config.yml");
     fs::write(

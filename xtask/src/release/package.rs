@@ -8,13 +8,13 @@ use tools::{
     run::{announce, read, run},
 };
 
-use super::{fresh, version};
+use super::version;
 
 /// Builds and verifies the components, and collects all that is published.
 pub fn package(notes: &str) -> Result<()> {
     componentize::build(None)?;
     componentize::verify(None)?;
-    let files = fresh("release-files")?;
+    let files = tools::fresh("release-files")?;
     let sboms = sboms()?;
     for kind in HostKind::ALL {
         let name = format!("hello_{kind}");
@@ -41,7 +41,7 @@ pub fn package(notes: &str) -> Result<()> {
 fn sboms() -> Result<PathBuf> {
     let program = tools::find_or_fetch("cargo-cyclonedx")?;
     announce("listing what the components are built from");
-    let copy = fresh("sbom")?;
+    let copy = tools::fresh("sbom")?;
     componentize::copy_tree(&copy)?;
     run(
         "list what the components are built from",
