@@ -7,18 +7,20 @@ mod suite;
 
 use std::{cell::Cell, time::Duration};
 
+use anyhow::{Result, ensure};
 use chrono::NaiveDate;
+use harness::client::Answer;
 use hello::{
-    api::{READINESS_TIMEOUT, respond},
-    host::{Session, memory::MemoryHost},
+    api::{Outcome, READINESS_TIMEOUT, body::RequestBody, respond},
+    host::{Host, Session, memory::MemoryHost},
     store::{StoreError, memory::MemoryStore},
 };
-use http::{Method, Request};
-use libtest_mimic::{Arguments, Failed, Trial};
+use http::Request;
+use libtest_mimic::{Arguments, Trial};
 use pollster::block_on;
 use suite::{
     conformance,
-    scenarios::{Expected, Response, Scenario, Step, scenarios},
+    scenarios::{Scenario, Step, outage, scenarios},
 };
 
 /// Days around leap days and the turn of the year.
@@ -37,7 +39,7 @@ fn main() {
         let today: NaiveDate = today.parse().expect("a date");
         for scenario in scenarios(today) {
             let name = format!("native, {today}: {}", scenario.name);
-            trials.push(Trial::test(name, move || run(&scenario, today)));
+            trials.push(trial(name, move || run(&scenario, today)));
         }
     }
     for (name, check) in conformance::checks::<MemoryStore>() {
@@ -47,7 +49,7 @@ fn main() {
             Ok(())
         }));
     }
-    for (name, outage, detail) in [
+    for (name, error, detail) in [
         (
             "an unavailable store",
             StoreError::Unavailable("connection refused".to_owned()),
@@ -64,77 +66,50 @@ fn main() {
             "the store is misconfigured",
         ),
     ] {
-        trials.push(Trial::test(
-            format!("native: {name} is 503, and only livez is 200"),
-            move || fail(&outage, detail),
-        ));
+        let name = format!("native: {name} is 503, and only livez is 200");
+        trials.push(trial(name, move || fail(&error, detail)));
     }
-    trials.push(Trial::test("native: a slow store is not ready", slow_store));
+    trials.push(trial("native: a slow store is not ready", slow_store));
     trials.extend(openapi::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
-fn run(scenario: &Scenario, today: NaiveDate) -> Result<(), Failed> {
-    let host = MemoryHost::default();
-    for step in &scenario.steps {
-        step.check(&send(step, &host, today).0)
-            .map_err(|why| format!("{} {}: {why}", step.method, step.target))?;
-    }
-    Ok(())
+fn a_day() -> NaiveDate {
+    TODAYS[0].parse().expect("a date")
 }
 
-fn fail(outage: &StoreError, detail: &'static str) -> Result<(), Failed> {
-    let today: NaiveDate = TODAYS[0].parse()?;
+fn trial(name: impl Into<String>, test: impl FnOnce() -> Result<()> + Send + 'static) -> Trial {
+    Trial::test(name, || Ok(test().map_err(|error| format!("{error:#}"))?))
+}
+
+fn run(scenario: &Scenario, today: NaiveDate) -> Result<()> {
     let host = MemoryHost::default();
-    let request = |method, target: &str, body: &str| Step {
-        method,
-        target: target.to_owned(),
-        headers: vec![("content-type", "application/json")],
-        body: body.as_bytes().to_vec(),
-        status: 503,
-        expected: Expected::Problem {
-            detail,
-            header: Some(("retry-after", "1")),
-        },
-    };
-    host.users.set_outage(Some(outage.clone()));
-    let not_ready = |method| Step {
-        expected: Expected::NotReady {
-            detail,
-            dependency: "key-value",
-        },
-        ..request(method, "/readyz", "")
-    };
-    for step in [
-        request("GET", "/hello/Ada", ""),
-        request("PUT", "/hello/Ada", r#"{"dateOfBirth":"1990-06-20"}"#),
-        not_ready("GET"),
-        not_ready("HEAD"),
-    ] {
-        let (response, cause) = send(&step, &host, today);
-        step.check(&response)?;
-        if cause.as_ref() != Some(outage) {
-            return Err(format!("the logged cause is {cause:?}").into());
-        }
-        let body = String::from_utf8_lossy(&response.body).into_owned();
-        if body.contains("refused") || body.contains("variable") {
-            return Err(format!("the response contains the cause: {body}").into());
-        }
-    }
-    let alive = send(&request("GET", "/livez", ""), &host, today).0;
-    if alive.status != 200 {
-        return Err("livez depends on the store".into());
+    let mut steps = scenario.steps.iter();
+    steps.try_for_each(|step| step.check(&send(step, &host, today).0))
+}
+
+fn fail(error: &StoreError, detail: &str) -> Result<()> {
+    let today = a_day();
+    let host = MemoryHost::default();
+    host.users.set_outage(Some(error.clone()));
+    for step in outage(detail, "key-value") {
+        let (answer, cause) = send(&step, &host, today);
+        step.check(&answer)?;
+        let expected = (step.status == 503).then_some(error);
+        ensure!(cause.as_ref() == expected, "the logged cause is {cause:?}");
+        let body = String::from_utf8_lossy(&answer.body);
+        let tells = body.contains("refused") || body.contains("variable");
+        ensure!(!tells, "the response contains the cause: {body}");
     }
     host.users.set_outage(None);
-    if send(&request("GET", "/readyz", ""), &host, today).0.status != 200 || !host.users.is_empty()
-    {
-        return Err("the store has not recovered".into());
-    }
+    let ready = over(&host, Request::get("/readyz").body(&b""[..])?, today);
+    let recovered = ready.response.status() == 200 && host.users.is_empty();
+    ensure!(recovered, "the store has not recovered");
     Ok(())
 }
 
 /// A clock that advances by more than the timeout each time it is read.
-fn slow_store() -> Result<(), Failed> {
+fn slow_store() -> Result<()> {
     let host = MemoryHost::default();
     let time = Cell::new(Duration::ZERO);
     let clock = || {
@@ -142,52 +117,54 @@ fn slow_store() -> Result<(), Failed> {
         time.get()
     };
     let request = Request::get("/readyz").body(&b""[..])?;
-    let outcome = block_on(respond(
-        request,
-        &Session::new(&host),
-        TODAYS[0].parse()?,
-        clock,
-    ));
-    if outcome.response.status() != 503 || outcome.failure.is_none() {
-        return Err(format!("it is ready: {outcome:?}").into());
-    }
+    let session = Session::new(&host);
+    let outcome = block_on(respond(request, &session, a_day(), clock));
+    let ready = outcome.response.status() != 503 || outcome.failure.is_none();
+    ensure!(!ready, "it is ready: {outcome:?}");
     Ok(())
 }
 
-/// The response, as a server would send it, and the cause for the log.
-fn send(step: &Step, host: &MemoryHost, today: NaiveDate) -> (Response, Option<StoreError>) {
-    let mut request = Request::builder()
-        .method(Method::from_bytes(step.method.as_bytes()).expect("a method"))
-        .uri(&step.target);
-    for (name, value) in &step.headers {
-        request = request.header(*name, *value);
-    }
-    request = request.header("content-length", step.body.len());
-    let request = request.body(&step.body[..]).expect("a request");
+fn over<B: RequestBody>(host: &impl Host, request: Request<B>, today: NaiveDate) -> Outcome {
     let session = Session::new(host);
-    let outcome = block_on(respond(request, &session, today, || Duration::ZERO));
+    block_on(respond(request, &session, today, || Duration::ZERO))
+}
+
+fn request(step: &Step) -> Request<&[u8]> {
+    let mut request = Request::builder()
+        .method(&step.method[..])
+        .uri(&step.target)
+        .header("content-length", step.body.len());
+    for (name, value) in &step.headers {
+        request = request.header(name, value);
+    }
+    request.body(&step.body[..]).expect("a request")
+}
+
+/// The answer, as a server would send it, and the cause for the log.
+fn send(step: &Step, host: &MemoryHost, today: NaiveDate) -> (Answer, Option<StoreError>) {
+    let outcome = over(host, request(step), today);
     let cause = outcome.failure.map(|failure| failure.error);
-    let response = outcome.response;
-    let status = response.status().as_u16();
-    let mut headers: Vec<_> = response
-        .headers()
+    let (head, body) = outcome.response.into_parts();
+    let mut body = body.into_owned();
+    let mut headers: Vec<_> = head
+        .headers
         .iter()
         .map(|(name, value)| {
             let value = value.to_str().expect("a header of ASCII");
             (name.to_string(), value.to_owned())
         })
         .collect();
-    let mut body = response.into_body().into_owned();
+    let status = head.status.as_u16();
     if status != 204 {
         headers.push(("content-length".to_owned(), body.len().to_string()));
     }
     if step.method == "HEAD" {
         body.clear();
     }
-    let response = Response {
+    let answer = Answer {
         status,
         headers,
         body,
     };
-    (response, cause)
+    (answer, cause)
 }

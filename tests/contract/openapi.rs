@@ -1,30 +1,27 @@
 //! The OpenAPI document against the router: every route, method, status and header that is in one is
 //! in the other.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::NaiveDate;
 use hello::{
     api::{
         Outcome,
         body::{MAX_BODY, ReadError, RequestBody},
         docs::OPENAPI,
-        respond,
     },
-    host::{Host, Session, memory::MemoryHost},
+    host::{Host, memory::MemoryHost},
     metrics::memory::MemoryCounters,
     route::{METHOD_NAMES, Route},
     store::{StoreError, binding::Binding, memory::MemoryStore},
 };
-use http::{Method, Request};
+use http::Request;
 use libtest_mimic::Trial;
-use pollster::block_on;
 use serde_json::Value;
 
-use crate::suite::scenarios::scenarios;
+use crate::{
+    a_day, over, request,
+    suite::scenarios::{Step, outage, scenarios},
+};
 
 /// A route's template, a method in lower case, and a status.
 type Key = (String, String, String);
@@ -182,111 +179,64 @@ fn resolve<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
 
 /// The responses to the scenario table, and those that need a fault.
 fn seen() -> Seen {
-    let today: NaiveDate = "2026-11-22".parse().expect("a date");
-    let send =
-        |host: &dyn Fn(Request<Body>) -> Outcome, seen: &mut Seen, request: Request<Body>| {
-            let method = request.method().to_string();
-            let outcome = host(request);
-            // A method without an operation is 405, which OpenAPI has no place for.
-            if !outcome
-                .route
-                .allow()
-                .split(", ")
-                .any(|allowed| allowed == method)
-            {
-                return;
-            }
-            let response = outcome.response;
-            let headers = response.headers().keys().map(ToString::to_string);
-            let media_type = response.headers().get("content-type");
-            let detail: Option<Value> = serde_json::from_slice(response.body()).ok();
-            seen.entry((
-                outcome.route.template().to_owned(),
-                method.to_lowercase(),
-                response.status().as_u16().to_string(),
-            ))
-            .or_default()
-            .insert((
-                headers.filter(|name| name != "content-type").collect(),
-                media_type.map(|value| value.to_str().expect("ASCII").to_owned()),
-                detail.and_then(|value| value["detail"].as_str().map(str::to_owned)),
-            ));
-        };
-
-    let mut seen = Seen::new();
+    let today = a_day();
     let host = MemoryHost::default();
-    let over = |host: &MemoryHost, request| {
-        block_on(respond(request, &Session::new(host), today, || {
-            Duration::ZERO
-        }))
-    };
-    for step in scenarios(today)
-        .into_iter()
+    let send = |step: Step| (step.method.clone(), over(&host, request(&step), today));
+    let table = scenarios(today).into_iter();
+    let mut outcomes: Vec<(String, Outcome)> = table
         .flat_map(|scenario| scenario.steps)
-    {
-        let mut request = Request::builder()
-            .method(Method::from_bytes(step.method.as_bytes()).expect("a method"))
-            .uri(&step.target);
-        for (name, value) in step.headers {
-            request = request.header(name, value);
-        }
-        let request = request.body(Body(Ok(step.body))).expect("a request");
-        send(&|request| over(&host, request), &mut seen, request);
-    }
-    let put = |body| {
-        Request::put("/hello/Ada")
-            .header("content-type", "application/json")
-            .body(Body(body))
-            .expect("a request")
-    };
+        .map(send)
+        .collect();
     for error in [ReadError::Timeout, ReadError::Truncated] {
-        send(&|request| over(&host, request), &mut seen, put(Err(error)));
+        let request = Request::put("/hello/Ada").header("content-type", "application/json");
+        let request = request.body(Unreadable(error)).expect("a request");
+        outcomes.push(("PUT".to_owned(), over(&host, request, today)));
     }
-    for outage in [
+    for error in [
         StoreError::Unavailable(String::new()),
         StoreError::Misconfigured(String::new()),
     ] {
-        host.users.set_outage(Some(outage));
-        let saved = br#"{"dateOfBirth":"1990-06-20"}"#.to_vec();
-        let mut requests = vec![put(Ok(saved))];
-        for (method, path) in [
-            (Method::GET, "/hello/Ada"),
-            (Method::HEAD, "/hello/Ada"),
-            (Method::GET, "/readyz"),
-            (Method::HEAD, "/readyz"),
-        ] {
-            let request = Request::builder().method(method).uri(path);
-            requests.push(request.body(Body(Ok(Vec::new()))).expect("a request"));
-        }
-        for request in requests {
-            send(&|request| over(&host, request), &mut seen, request);
-        }
+        host.users.set_outage(Some(error));
+        outcomes.extend(outage("", "").into_iter().map(send));
     }
-    let without_counters = |request| {
-        block_on(respond(
-            request,
-            &Session::new(&WithoutCounters),
-            today,
-            || Duration::ZERO,
-        ))
-    };
-    for method in [Method::GET, Method::HEAD] {
+    for method in ["GET", "HEAD"] {
         let request = Request::builder().method(method).uri("/metrics");
-        let request = request.body(Body(Ok(Vec::new()))).expect("a request");
-        send(&without_counters, &mut seen, request);
+        let request = request.body(&b""[..]).expect("a request");
+        outcomes.push((method.to_owned(), over(&WithoutCounters, request, today)));
+    }
+
+    let mut seen = Seen::new();
+    for (method, outcome) in outcomes {
+        // A method without an operation is 405, which OpenAPI has no place for.
+        let mut allowed = outcome.route.allow().split(", ");
+        if !allowed.any(|allowed| allowed == method) {
+            continue;
+        }
+        let response = outcome.response;
+        let headers = response.headers().keys().map(ToString::to_string);
+        let media_type = response.headers().get("content-type");
+        let body: Value = serde_json::from_slice(response.body()).unwrap_or_default();
+        seen.entry((
+            outcome.route.template().to_owned(),
+            method.to_lowercase(),
+            response.status().as_u16().to_string(),
+        ))
+        .or_default()
+        .insert((
+            headers.filter(|name| name != "content-type").collect(),
+            media_type.map(|value| value.to_str().expect("ASCII").to_owned()),
+            body["detail"].as_str().map(str::to_owned),
+        ));
     }
     seen
 }
 
-/// A body that is complete, or fails.
-struct Body(Result<Vec<u8>, ReadError>);
+/// A body that fails.
+struct Unreadable(ReadError);
 
-impl RequestBody for Body {
-    async fn read(self, limit: usize) -> Result<Vec<u8>, ReadError> {
-        match self.0 {
-            Ok(bytes) => bytes.as_slice().read(limit).await,
-            Err(error) => Err(error),
-        }
+impl RequestBody for Unreadable {
+    async fn read(self, _: usize) -> Result<Vec<u8>, ReadError> {
+        Err(self.0)
     }
 }
 

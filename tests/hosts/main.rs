@@ -18,13 +18,14 @@ use std::{
     env, fs,
     io::ErrorKind,
     path::{Path, PathBuf},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    process::Command,
+    time::{Duration, UNIX_EPOCH},
 };
 
-use anyhow::{Context, Result, anyhow, ensure};
-use chrono::{DateTime, NaiveDate};
+use anyhow::{Context, Result, ensure};
+use chrono::{Days, NaiveDate};
 use harness::{
-    client,
+    client::{Answer, Connection},
     host::{self, Host, Setup, Store, free_port},
     postgres::Postgres,
     process::end_all_on_signal,
@@ -34,7 +35,7 @@ use libtest_mimic::{Arguments, Conclusion, Trial};
 use over_http::OverHttp;
 use suite::{
     conformance,
-    scenarios::{Response, Scenario, scenarios},
+    scenarios::{Step, outage, scenarios},
 };
 use tempfile::TempDir;
 use tools::{HostKind, run};
@@ -54,11 +55,7 @@ fn main() {
     };
     end_all_on_signal().expect("this is the only place that asks");
     if arguments.list {
-        let mut trials = under_test.trials(0);
-        trials.extend(postgres::trials(&under_test));
-        trials.extend(failover::trials(&under_test));
-        trials.extend(logs::trials(&under_test));
-        trials.extend(operations::trials(&under_test, 0));
+        let trials = under_test.trials(0, 0, NaiveDate::default());
         libtest_mimic::run(&arguments, trials).exit();
     }
     let conclusion = run_all(&arguments, &under_test).unwrap_or_else(|error| {
@@ -76,14 +73,7 @@ fn run_all(arguments: &Arguments, under_test: &HostUnderTest) -> Result<Conclusi
     let (key_value, key_value_directory) = under_test.start(Store::Shipped)?;
     let (postgres, postgres_directory) = under_test.start(Store::Postgres(&server.service()))?;
 
-    // The long ones first: they run beside the others.
-    let mut trials = operations::trials(under_test, postgres.port);
-    trials.extend(under_test.trials(key_value.port));
-    trials.extend(under_test.shared_trials("key-value", key_value.port, today));
-    trials.extend(under_test.shared_trials("postgres", postgres.port, today));
-    trials.extend(postgres::trials(under_test));
-    trials.extend(failover::trials(under_test));
-    trials.extend(logs::trials(under_test));
+    let trials = under_test.trials(key_value.port, postgres.port, today);
     let conclusion = libtest_mimic::run(arguments, trials);
 
     drop((key_value, postgres));
@@ -162,15 +152,20 @@ impl HostUnderTest {
     fn start_in(&self, directory: &Path, store: Store) -> Result<Host> {
         self.start_with(Setup {
             store,
-            ..Setup::shipped(directory, Some(&directory.join("log")))
+            ..Setup::shipped(directory, None)
         })
     }
 
+    /// Starts the host with `setup`, and its output in the file `log` beside its store.
     fn start_with(&self, setup: Setup) -> Result<Host> {
-        let directory = setup.data;
+        let log = setup.data.join("log");
+        let setup = Setup {
+            log: Some(&log),
+            ..setup
+        };
         let port = free_port()?;
         let host = Host::start_artifact(self.kind, &self.program, &self.artifact, port, setup);
-        host.with_context(|| fs::read_to_string(directory.join("log")).unwrap_or_default())
+        host.with_context(|| fs::read_to_string(&log).unwrap_or_default())
     }
 
     fn trial(&self, name: &str, test: impl FnOnce(Self) -> Result<()> + Send + 'static) -> Trial {
@@ -180,59 +175,54 @@ impl HostUnderTest {
         })
     }
 
-    /// What needs no host, or one of its own; `port` is that of the shared one.
-    fn trials(&self, port: u16) -> Vec<Trial> {
-        vec![
-            self.trial("the artifact has 900 KB at most", |under_test| {
-                let bytes = fs::metadata(&under_test.artifact)?.len();
-                ensure!(bytes <= MAX_ARTIFACT, "it has {bytes} bytes");
-                Ok(())
+    /// Every trial; the ports are those of the shared hosts.
+    fn trials(&self, key_value: u16, postgres: u16, today: NaiveDate) -> Vec<Trial> {
+        // The long ones first: they run beside the others.
+        let mut trials = operations::trials(self, postgres);
+        trials.extend(self.own_trials());
+        trials.extend(hostile_input::trials(self, key_value));
+        trials.extend([
+            self.trial("a release's smoke test passes", move |_| {
+                smoke::smoke_test(key_value)
             }),
-            self.trial(
+            self.trial("head and body arrive as one TCP segment", move |_| {
+                segments::one_per_response(key_value)
+            }),
+        ]);
+        trials.extend(self.shared_trials("key-value", key_value, today));
+        trials.extend(self.shared_trials("postgres", postgres, today));
+        trials.extend(postgres::trials(self));
+        trials.extend(failover::trials(self));
+        trials.extend(logs::trials(self));
+        trials
+    }
+
+    /// What needs no host, or one of its own.
+    fn own_trials(&self) -> [Trial; 6] {
+        [
+            (
+                "the artifact has 900 KB at most",
+                artifact_size as fn(Self) -> Result<()>,
+            ),
+            (
                 "the artifact imports WASI 0.2, storage and configuration alone",
                 imports,
             ),
-            self.trial(
+            (
                 "what was acknowledged is there after kill -9",
                 survives_kill,
             ),
-            self.trial("ending a host leaves nothing behind", ends),
-            self.trial(
+            ("ending a host leaves nothing behind", ends),
+            (
                 "an unknown store is 503, and never another store",
                 unknown_store,
             ),
-            self.trial(
+            (
                 "a store that does not open is 503, and never 404",
                 unreachable_store,
             ),
-            self.trial("a body of 10 GB is refused unread", move |_| {
-                hostile_input::declared_length(port)
-            }),
-            self.trial("a body without an end is refused", move |_| {
-                hostile_input::endless_body(port)
-            }),
-            self.trial("a body that stalls is refused after 5 s", move |_| {
-                hostile_input::stalled_body(port)
-            }),
-            self.trial("a body in chunks is taken", move |_| {
-                hostile_input::chunked_body(port)
-            }),
-            self.trial("a client that leaves saves nothing", move |_| {
-                hostile_input::leaving_client(port)
-            }),
-            self.trial("a release's smoke test passes", move |_| {
-                smoke::smoke_test(port)
-            }),
-            self.trial("head and body arrive as one TCP segment", move |_| {
-                segments::one_per_response(port)
-            }),
-            self.trial("two requests in one segment get two answers", move |_| {
-                hostile_input::pipelined(port)
-            }),
-            self.trial("1000 malformed requests leave it answering", move |_| {
-                hostile_input::malformed(port)
-            }),
         ]
+        .map(|(name, test)| self.trial(name, test))
     }
 
     /// The scenario table and the conformance suite, over a shared host that keeps its users
@@ -240,7 +230,11 @@ impl HostUnderTest {
     fn shared_trials(&self, store: &str, port: u16, today: NaiveDate) -> Vec<Trial> {
         let table = scenarios(today).into_iter().map(|scenario| {
             let name = format!("{store}: {}", scenario.name);
-            self.trial(&name, move |_| run_scenario(&scenario, port))
+            self.trial(&name, move |_| {
+                // A refused body may cost the connection, so every step has its own.
+                let mut steps = scenario.steps.iter();
+                steps.try_for_each(|step| exchange(&mut Connection::open(port)?, step))
+            })
         });
         let suite = conformance::checks::<OverHttp>()
             .into_iter()
@@ -258,43 +252,46 @@ impl HostUnderTest {
 fn a_day_that_lasts() -> NaiveDate {
     const DAY: u64 = 24 * 60 * 60;
     let seconds = || {
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .expect("a clock after 1970")
-            .as_secs()
+        let since = UNIX_EPOCH.elapsed();
+        since.expect("a clock after 1970").as_secs()
     };
     let left = DAY - seconds() % DAY;
     if left < 120 {
         eprintln!("waiting {left} s for midnight (UTC) to pass");
         std::thread::sleep(Duration::from_secs(left));
     }
-    let now = i64::try_from(seconds()).expect("a clock of this age");
-    DateTime::from_timestamp(now, 0)
-        .expect("a date")
-        .date_naive()
+    // The default is 1 January 1970.
+    NaiveDate::default() + Days::new(seconds() / DAY)
 }
 
-fn run_scenario(scenario: &Scenario, port: u16) -> Result<()> {
-    for step in &scenario.steps {
-        // A refused body may cost the connection, so every step has its own.
-        let answer = client::Connection::open(port)?.exchange(
-            step.method,
-            &step.target,
-            &step.headers,
-            &step.body,
-        );
-        let client::Answer {
-            status,
-            headers,
-            body,
-        } = answer.with_context(|| format!("{} {}", step.method, step.target))?;
-        step.check(&Response {
-            status,
-            headers,
-            body,
-        })
-        .map_err(|why| anyhow!("{} {}: {why}", step.method, step.target))?;
-    }
+/// Sends the request of `step`, and requires its expected response.
+fn exchange(connection: &mut Connection, step: &Step) -> Result<()> {
+    let headers = step.headers.iter();
+    let headers: Vec<_> = headers
+        .map(|(name, value)| (&name[..], &value[..]))
+        .collect();
+    let answer = connection.exchange(&step.method, &step.target, &headers, &step.body);
+    step.check(&answer.with_context(|| format!("{} {}", step.method, step.target))?)
+}
+
+/// Sends a request, and requires an answer of this `status`.
+fn expect(
+    connection: &mut Connection,
+    method: &str,
+    target: &str,
+    body: &[u8],
+    status: u16,
+) -> Result<Answer> {
+    let answer = connection.exchange(method, target, &JSON, body)?;
+    let text = String::from_utf8_lossy(&answer.body);
+    let found = answer.status;
+    ensure!(found == status, "{method} {target} got {found}: {text}");
+    Ok(answer)
+}
+
+fn artifact_size(under_test: HostUnderTest) -> Result<()> {
+    let bytes = fs::metadata(&under_test.artifact)?.len();
+    ensure!(bytes <= MAX_ARTIFACT, "it has {bytes} bytes");
     Ok(())
 }
 
@@ -302,9 +299,7 @@ fn imports(under_test: HostUnderTest) -> Result<()> {
     let wash = tools::find(HostKind::Wasmcloud).context("`cargo xtask test` fetches wash")?;
     let wit = run::read(
         "inspect the artifact",
-        std::process::Command::new(wash)
-            .arg("inspect")
-            .arg(&under_test.artifact),
+        Command::new(wash).arg("inspect").arg(&under_test.artifact),
     )?;
     let own: &[&str] = match under_test.kind {
         HostKind::Spin => &[
@@ -343,11 +338,8 @@ fn imports(under_test: HostUnderTest) -> Result<()> {
     for import in own {
         ensure!(imports.contains(import), "it does not import {import}");
     }
-    ensure!(
-        wit.contains("export wasi:http/incoming-handler@0.2."),
-        "{}",
-        wit.clone()
-    );
+    let exports = wit.contains("export wasi:http/incoming-handler@0.2.");
+    ensure!(exports, "it exports something else: {wit}");
     Ok(())
 }
 
@@ -357,19 +349,16 @@ fn survives_kill(under_test: HostUnderTest) -> Result<()> {
     let mut acknowledged = Vec::new();
     for letter in 'a'..='z' {
         let target = format!("/hello/Durable{letter}");
-        let answer = connection.exchange("PUT", &target, &JSON, PUT)?;
-        ensure!(answer.status == 204, "PUT got {}", answer.status);
+        expect(&mut connection, "PUT", &target, PUT, 204)?;
         acknowledged.push(target);
     }
     host.kill()?;
     let host = under_test.start_in(directory.path(), Store::Shipped)?;
     let mut connection = host.connect()?;
     for target in acknowledged {
-        let answer = connection.exchange("GET", &target, &[], b"")?;
-        ensure!(answer.status == 200, "{target} got {}", answer.status);
+        expect(&mut connection, "GET", &target, b"", 200)?;
     }
-    let stranger = connection.exchange("GET", "/hello/Stranger", &[], b"")?;
-    ensure!(stranger.status == 404, "a stranger got {}", stranger.status);
+    expect(&mut connection, "GET", "/hello/Stranger", b"", 404)?;
     Ok(())
 }
 
@@ -377,8 +366,8 @@ fn ends(under_test: HostUnderTest) -> Result<()> {
     let (host, directory) = under_test.start(Store::Shipped)?;
     let port = host.port;
     drop(host);
-    let refused = client::Connection::open(port)
-        .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused);
+    let refused =
+        Connection::open(port).is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused);
     ensure!(refused, "something still listens on port {port}");
     // The directory is on the command line or the working directory of whatever is left.
     let name = directory.path().display().to_string();
@@ -432,32 +421,10 @@ fn until(what: &str, limit: Duration, mut holds: impl FnMut() -> Result<bool>) -
 /// Whether every path that needs a store is 503, and `/livez` is not.
 fn refuses_service(host: &Host, detail: &str, dependency: &str) -> Result<()> {
     let mut connection = host.connect()?;
-    for (method, target, body) in [
-        ("GET", "/readyz", &b""[..]),
-        ("GET", "/hello/Ada", b""),
-        ("PUT", "/hello/Ada", PUT),
-    ] {
-        let answer = connection.exchange(method, target, &JSON, body)?;
-        let text = String::from_utf8_lossy(&answer.body).into_owned();
-        ensure!(
-            answer.status == 503 && text.contains(detail),
-            "{method} {target} got {}: {text}",
-            answer.status
-        );
-        ensure!(answer.header("retry-after") == Some("1"), "no retry-after");
-        ensure!(
-            answer.header("content-type") == Some("application/problem+json"),
-            "no problem document"
-        );
-        let named = text.contains(&format!(r#""dependency":"{dependency}""#));
-        ensure!(
-            named == (target == "/readyz"),
-            "{target} names the dependency wrongly: {text}"
-        );
-    }
-    let alive = connection.exchange("GET", "/livez", &[], b"")?;
-    ensure!(alive.status == 200, "livez got {}", alive.status);
-    Ok(())
+    let steps = outage(detail, dependency);
+    steps
+        .iter()
+        .try_for_each(|step| exchange(&mut connection, step))
 }
 
 /// All that a host has written below `directory`, its store aside.
