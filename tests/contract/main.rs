@@ -49,25 +49,15 @@ fn main() {
             Ok(())
         }));
     }
-    for (name, error, detail) in [
-        (
-            "an unavailable store",
-            StoreError::Unavailable("connection refused".to_owned()),
-            "the store is unavailable",
-        ),
-        (
-            "a corrupt record",
-            StoreError::Corrupt,
-            "the store is unavailable",
-        ),
-        (
-            "a misconfigured store",
-            StoreError::Misconfigured("the variable `store`".to_owned()),
-            "the store is misconfigured",
-        ),
+    let unavailable = StoreError::Unavailable("connection refused".to_owned());
+    let misconfigured = StoreError::Misconfigured("the variable `store`".to_owned());
+    for (name, error, reason) in [
+        ("an unavailable store", unavailable, "unavailable"),
+        ("a corrupt record", StoreError::Corrupt, "unavailable"),
+        ("a misconfigured store", misconfigured, "misconfigured"),
     ] {
         let name = format!("native: {name} is 503, and only livez is 200");
-        trials.push(trial(name, move || fail(&error, detail)));
+        trials.push(trial(name, move || fail(&error, reason)));
     }
     trials.push(trial("native: a slow store is not ready", slow_store));
     trials.extend(openapi::trials());
@@ -88,11 +78,11 @@ fn run(scenario: &Scenario, today: NaiveDate) -> Result<()> {
     steps.try_for_each(|step| step.check(&send(step, &host, today).0))
 }
 
-fn fail(error: &StoreError, detail: &str) -> Result<()> {
+fn fail(error: &StoreError, reason: &str) -> Result<()> {
     let today = a_day();
     let host = MemoryHost::default();
     host.users.set_outage(Some(error.clone()));
-    for step in outage(detail, "key-value") {
+    for step in outage(&format!("the store is {reason}"), "key-value") {
         let (answer, cause) = send(&step, &host, today);
         step.check(&answer)?;
         let expected = (step.status == 503).then_some(error);

@@ -4,10 +4,10 @@
 use std::{borrow::Cow, collections::BTreeMap};
 
 use anyhow::{Context, Result, bail, ensure};
-use chrono::{Days, NaiveDate};
+use chrono::{Datelike, Days, NaiveDate};
 use harness::client::Answer;
 use hello::api::docs;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::json;
 use yaml_serde::{Mapping, Value};
 
@@ -146,7 +146,7 @@ struct Row {
     headers: Vec<BTreeMap<String, String>>,
     status: u16,
     #[serde(default)]
-    has: BTreeMap<String, String>,
+    has: BTreeMap<String, Option<String>>,
     problem: Option<String>,
     dependency: Option<String>,
     json: Option<serde_json::Value>,
@@ -197,15 +197,12 @@ impl Row {
     }
 
     fn expected(&self) -> Result<Expected> {
-        let mut headers = BTreeMap::from([("x-content-type-options", Some("nosniff".to_owned()))]);
-        let mut json = |content_type: &str, value: serde_json::Value| {
-            headers.extend([
-                ("content-type", Some(content_type.to_owned())),
-                ("content-length", Some(value.to_string().len().to_string())),
-                ("cache-control", Some("no-store".to_owned())),
-            ]);
-            Body::Json(value)
+        let mut headers = self.has.clone();
+        let mut default = |name: &str, value: Option<&str>| {
+            let value = value.map(str::to_owned);
+            headers.entry(name.to_owned()).or_insert(value);
         };
+        default("x-content-type-options", Some("nosniff"));
         let body = match (&self.problem, &self.json, &self.contains, &self.asset) {
             (Some(detail), None, None, None) => {
                 let mut document = json!({
@@ -217,36 +214,35 @@ impl Row {
                 if let Some(name) = &self.dependency {
                     document["dependency"] = json!(name);
                 }
-                json("application/problem+json", document)
+                default("content-type", Some("application/problem+json"));
+                Body::Json(document)
             }
-            (None, Some(value), None, None) => json("application/json", value.clone()),
+            (None, Some(value), None, None) => {
+                default("content-type", Some("application/json"));
+                Body::Json(value.clone())
+            }
             (None, None, Some(part), None) => Body::Containing(part.clone().into_bytes().into()),
             (None, None, None, Some(name)) => {
                 let asset = docs::asset(name).context("there is no such asset")?;
-                headers.insert("content-type", Some(asset.content_type.to_owned()));
+                default("content-type", Some(asset.content_type));
                 Body::Containing(asset.gzip())
             }
             (None, None, None, None) => {
+                default("allow", None);
+                default("content-type", None);
                 // RFC 9110, section 8.6: a 204 has no content-length.
-                headers
-                    .extend(["allow", "content-type", "content-length"].map(|name| (name, None)));
-                headers.insert("cache-control", Some("no-store".to_owned()));
+                default("content-length", None);
                 Body::Nothing
             }
             _ => bail!("a row has one of `problem`, `json`, `contains` and `asset`"),
         };
-        let headers = headers
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value));
-        let further = self
-            .has
-            .clone()
-            .into_iter()
-            .map(|(name, value)| (name, Some(value)));
-        Ok(Expected {
-            headers: headers.chain(further).collect(),
-            body,
-        })
+        if let Body::Json(value) = &body {
+            default("content-length", Some(&value.to_string().len().to_string()));
+        }
+        if !matches!(body, Body::Containing(_)) {
+            default("cache-control", Some("no-store"));
+        }
+        Ok(Expected { headers, body })
     }
 }
 
@@ -301,16 +297,13 @@ impl Placeholders {
 
     fn expand(&self, row: &Value) -> Result<Vec<Step>> {
         if row.get("for").is_none() {
-            return yaml_serde::from_value::<Row>(self.fill(row)?)?.steps();
+            return self.fill::<Row>(row)?.steps();
         }
         let Loop { name, items, steps } = yaml_serde::from_value(row.clone())?;
         let items: Vec<String> = if items == "$(assets)" {
-            docs::ASSETS
-                .iter()
-                .map(|asset| asset.name.to_owned())
-                .collect()
+            docs::ASSETS.iter().map(|asset| asset.name.into()).collect()
         } else {
-            yaml_serde::from_value(self.fill(&items)?)?
+            self.fill(&items)?
         };
         let mut all = Vec::new();
         for item in items {
@@ -319,34 +312,27 @@ impl Placeholders {
         Ok(all)
     }
 
-    fn fill(&self, value: &Value) -> Result<Value> {
-        Ok(match value {
-            Value::String(text) => Value::String(self.fill_text(text)?),
-            Value::Sequence(values) => values
-                .iter()
-                .map(|value| self.fill(value))
-                .collect::<Result<_>>()?,
-            Value::Mapping(entries) => {
-                let entries = entries
-                    .iter()
-                    .map(|(key, value)| Ok((self.fill(key)?, self.fill(value)?)));
-                Value::Mapping(entries.collect::<Result<_>>()?)
-            }
-            other => other.clone(),
-        })
+    fn fill<T: DeserializeOwned>(&self, value: &Value) -> Result<T> {
+        let mut value = value.clone();
+        self.fill_in(&mut value)?;
+        Ok(yaml_serde::from_value(value)?)
     }
 
-    fn fill_text(&self, text: &str) -> Result<String> {
-        let mut pieces = text.split("$(");
-        let mut filled = pieces.next().unwrap_or_default().to_owned();
-        for piece in pieces {
-            let (name, rest) = piece.split_once(')').context("a placeholder ends with )")?;
-            filled += &self
-                .get(name)
-                .with_context(|| format!("there is no $({name})"))?;
-            filled += rest;
+    fn fill_in(&self, value: &mut Value) -> Result<()> {
+        match value {
+            Value::Sequence(values) => values.iter_mut().try_for_each(|it| self.fill_in(it))?,
+            Value::Mapping(values) => values.values_mut().try_for_each(|it| self.fill_in(it))?,
+            Value::String(text) => {
+                while let Some((before, rest)) = text.split_once("$(") {
+                    let (name, after) = rest.split_once(')').context("there is no )")?;
+                    let value = self.get(name);
+                    let value = value.with_context(|| format!("there is no $({name})"))?;
+                    *text = format!("{before}{value}{after}");
+                }
+            }
+            _ => {}
         }
-        Ok(filled)
+        Ok(())
     }
 
     fn get(&self, name: &str) -> Option<String> {
@@ -358,21 +344,13 @@ impl Placeholders {
         }
         if let Some(days) = name.strip_prefix("birthday in ") {
             let days = days.strip_suffix(" days")?.parse().ok()?;
+            let birthday = self.today + Days::new(days);
             // 2000 is a leap year.
-            return Some(
-                (self.today + Days::new(days))
-                    .format("2000-%m-%d")
-                    .to_string(),
-            );
+            return Some(birthday.with_year(2000)?.to_string());
         }
         let born = name.strip_prefix("wishes for ")?;
-        let born = self
-            .named
-            .get(born)
-            .map_or(born, String::as_str)
-            .parse()
-            .ok()?;
-        Some(match rule::days_until(born, self.today) {
+        let born = self.named.get(born).map_or(born, |date| date);
+        Some(match rule::days_until(born.parse().ok()?, self.today) {
             0 => "Happy birthday!".to_owned(),
             days => format!("Your birthday is in {days} day(s)"),
         })
