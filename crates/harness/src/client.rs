@@ -5,6 +5,7 @@
 use std::{
     io::{Error, ErrorKind, Read, Result, Write},
     net::{Ipv4Addr, TcpStream},
+    os::fd::{AsRawFd, RawFd},
     time::Duration,
 };
 
@@ -192,6 +193,12 @@ impl Connection {
         let length = self.stream.read(&mut chunk)?;
         self.buffer.extend(&chunk[..length]);
         Ok(length > 0)
+    }
+}
+
+impl AsRawFd for Connection {
+    fn as_raw_fd(&self) -> RawFd {
+        self.stream.as_raw_fd()
     }
 }
 
