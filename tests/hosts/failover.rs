@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use harness::{
     host::{Host, Store},
     postgres::Postgres,
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::{
     HostUnderTest, PUT, assert_no_sensitive_data, logs_of,
-    postgres::{BOUND, UNAVAILABLE, ask, expect},
+    postgres::{BOUND, UNAVAILABLE, expect, wait_for},
     refuses_service, until,
 };
 
@@ -77,8 +77,7 @@ fn lost(under_test: HostUnderTest) -> Result<()> {
 
     // Promoted, it takes saves, and nothing has to be started again.
     standby.psql("SELECT pg_promote()")?;
-    let after = || ask(&host, "PUT", "/hello/SignedThree", PUT);
-    until("the promotion", BOUND, || Ok(after()?.status == 204))?;
+    wait_for(&host, "PUT", "/hello/SignedThree", PUT, 204)?;
     for user in REPLICATED {
         greets(&host, user, 200)?;
     }
@@ -90,8 +89,8 @@ fn lost(under_test: HostUnderTest) -> Result<()> {
     // The old writer comes back, behind its fence.
     primary.run(&["default_transaction_read_only=on".to_owned()])?;
     let error = primary.psql("DELETE FROM users").expect_err("it is fenced");
-    let fenced = error.to_string().contains("read-only transaction");
-    ensure!(fenced, "{error}");
+    let error = error.to_string();
+    ensure!(error.contains("read-only transaction"), "{error}");
 
     // What it has, and the new one has not or from an earlier time, was lost, and is saved again.
     // What was saved since stays.
@@ -104,19 +103,16 @@ fn lost(under_test: HostUnderTest) -> Result<()> {
             lost.push(user.as_str());
         }
     }
-    ensure!(
-        lost == ["SignedFive", "SignedFour", "SignedTwo"],
-        "{lost:?} were lost"
-    );
-    let dates = |users: BTreeMap<String, (String, String)>| -> Vec<String> {
-        users.into_values().map(|(_, date)| date).collect()
-    };
-    let [signed, changed] = ["1990-06-20", "2001-02-03"].map(str::to_owned);
-    let by_name = [&signed, &signed, &signed, &signed, &changed].map(Clone::clone);
-    ensure!(
-        dates(users(&standby)?) == by_name,
-        "not what was acknowledged last"
-    );
+    let expected = ["SignedFive", "SignedFour", "SignedTwo"];
+    ensure!(lost == expected, "{lost:?} were lost");
+    // SignedTwo is the last by name, and SignedThree was saved again.
+    let dates: Vec<String> = users(&standby)?
+        .into_values()
+        .map(|(_, date)| date)
+        .collect();
+    let (changed, others) = dates.split_last().context("no user is there")?;
+    let is_last = changed == "2001-02-03" && others == ["1990-06-20"; 4];
+    ensure!(is_last, "not what was acknowledged last: {dates:?}");
 
     // The region that was lost gets a replica of the new writer.
     primary.stop();

@@ -9,14 +9,15 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, bail, ensure};
+use chrono::DateTime;
 use harness::host::{Setup, Store};
 use libtest_mimic::Trial;
 use serde_json::Value;
 use tempfile::TempDir;
 use tools::HostKind;
 
-use super::{HostUnderTest, JSON, PUT, logs_of, no_store, until};
+use super::{HostUnderTest, JSON, PUT, expect, logs_of, no_store, until};
 
 /// How long a line or a span may take to arrive.
 const LAG: Duration = Duration::from_secs(10);
@@ -55,11 +56,8 @@ fn lines(directory: &Path, message: &str, count: usize) -> Result<Vec<Value>> {
     let what = format!("{count} lines of {message:?}");
     until(&what, LAG, || Ok(read()?.len() >= count))?;
     let lines = read()?;
-    ensure!(
-        lines.len() == count,
-        "{} lines and not {count}: {lines:?}",
-        lines.len()
-    );
+    let found = lines.len();
+    ensure!(found == count, "{found} lines and not {count}: {lines:?}");
     Ok(lines)
 }
 
@@ -86,18 +84,14 @@ fn one_line_each(under_test: HostUnderTest) -> Result<()> {
         ];
         connection.exchange(method, target, &headers, body)?;
     }
-    let lines = lines(
-        directory.path(),
-        "request completed",
-        before + requests.len(),
-    )?;
+    let count = before + requests.len();
+    let lines = lines(directory.path(), "request completed", count)?;
     for (number, (method, _, _, route, status)) in requests.iter().enumerate() {
         let id = format!("id-{number}");
-        let mut of_request = lines.iter().filter(|line| line["request_id"] == id);
-        let line = of_request
-            .next()
-            .with_context(|| format!("no line for {id}"))?;
-        ensure!(of_request.next().is_none(), "two for {id}");
+        let of_request = lines.iter().filter(|line| line["request_id"] == id);
+        let [line] = Vec::from_iter(of_request)[..] else {
+            bail!("not one line for {id}");
+        };
         let method = if *method == "BREW" { "_OTHER" } else { method };
         for (name, expected) in [
             ("level", "info"),
@@ -114,10 +108,8 @@ fn one_line_each(under_test: HostUnderTest) -> Result<()> {
         let duration = line["duration_ms"].as_f64().unwrap_or(-1.0);
         ensure!((0.0..10_000.0).contains(&duration), "duration_ms in {line}");
         let timestamp = line["timestamp"].as_str().unwrap_or_default();
-        ensure!(
-            chrono::DateTime::parse_from_rfc3339(timestamp).is_ok() && timestamp.ends_with('Z'),
-            "timestamp in {line}"
-        );
+        let is_utc = DateTime::parse_from_rfc3339(timestamp).is_ok() && timestamp.ends_with('Z');
+        ensure!(is_utc, "timestamp in {line}");
     }
     Ok(())
 }
@@ -135,25 +127,19 @@ fn lines_so_far(directory: &Path) -> Result<usize> {
 fn request_ids(under_test: HostUnderTest) -> Result<()> {
     let (host, _directory) = under_test.start(Store::Shipped)?;
     let mut connection = host.connect()?;
-    let echoed = |answer: harness::client::Answer| {
-        answer
-            .header("x-request-id")
-            .map(str::to_owned)
-            .unwrap_or_default()
-    };
     for (target, status) in [("/livez", 200), ("/nowhere", 404), ("/docs", 200)] {
         let answer = connection.exchange("GET", target, &[("x-request-id", "a.b-1")], b"")?;
-        ensure!(answer.status == status, "{}", answer.status);
-        let id = echoed(answer);
-        ensure!(id == "a.b-1", "{target} echoes {id:?}");
+        let got = (answer.status, answer.header("x-request-id"));
+        ensure!(got == (status, Some("a.b-1")), "{target} got {got:?}");
     }
     let mut made = BTreeSet::new();
     for headers in [&[][..], &[("x-request-id", "a b")], &[("x-request-id", "")]] {
         for _ in 0..20 {
-            let id = echoed(connection.exchange("GET", "/livez", headers, b"")?);
+            let answer = connection.exchange("GET", "/livez", headers, b"")?;
+            let id = answer.header("x-request-id").unwrap_or_default();
             let is_hex = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
             ensure!(is_hex, "it made {id:?}");
-            made.insert(id);
+            made.insert(id.to_owned());
         }
     }
     ensure!(made.len() == 60, "it made one id twice");
@@ -166,22 +152,17 @@ fn quiet(under_test: HostUnderTest) -> Result<()> {
     no_store(&under_test, directory.path())?;
     let host = under_test.start_with(Setup {
         settings: &[("log_level", "error")],
-        ..Setup::shipped(directory.path(), Some(&directory.path().join("log")))
+        ..Setup::shipped(directory.path(), None)
     })?;
     let mut connection = host.connect()?;
     for (target, status) in [("/livez", 200), ("/hello/Ada", 503), ("/nowhere", 404)] {
-        let answer = connection.exchange("GET", target, &[], b"")?;
-        ensure!(answer.status == status, "{}", answer.status);
+        expect(&mut connection, "GET", target, b"", status)?;
     }
-    let lines = lines(directory.path(), "request completed", 1)?;
-    let line = &lines[0];
-    ensure!(
-        line["level"] == "error" && line["status"] == 503,
-        "{}",
-        line
-    );
+    let line = &lines(directory.path(), "request completed", 1)?[0];
+    let is_failure = line["level"] == "error" && line["status"] == 503;
     let cause = line["cause"].as_str().unwrap_or_default();
-    ensure!(cause.starts_with("the store is unavailable: "), "{}", line);
+    let has_cause = cause.starts_with("the store is unavailable: ");
+    ensure!(is_failure && has_cause, "it logs {line}");
     Ok(())
 }
 
@@ -204,7 +185,7 @@ fn not_counted(under_test: HostUnderTest) -> Result<()> {
     }
     let host = under_test.start_with(Setup {
         settings: &[("metrics", "\"on\"")],
-        ..Setup::shipped(data, Some(&data.join("log")))
+        ..Setup::shipped(data, None)
     })?;
     let mut connection = host.connect()?;
     for (method, target, body, status) in [
@@ -213,12 +194,7 @@ fn not_counted(under_test: HostUnderTest) -> Result<()> {
         ("GET", "/readyz", b"", 200),
         ("GET", "/metrics", b"", 503),
     ] {
-        let answer = connection.exchange(method, target, &JSON, body)?;
-        ensure!(
-            answer.status == status,
-            "{method} {target} got {}",
-            answer.status
-        );
+        expect(&mut connection, method, target, body, status)?;
     }
     let log = logs_of(data)?;
     let warned = log
@@ -234,27 +210,21 @@ fn joined(under_test: HostUnderTest) -> Result<()> {
     let directory = TempDir::new()?;
     let host = under_test.start_with(Setup {
         telemetry: Some(&endpoint),
-        ..Setup::shipped(directory.path(), Some(&directory.path().join("log")))
+        ..Setup::shipped(directory.path(), None)
     })?;
     let traceparent = format!("00-{TRACE_ID}-{SPAN_ID}-01");
     let headers = [("traceparent", traceparent.as_str())];
     host.connect()?
         .exchange("GET", "/hello/Edsger", &headers, b"")?;
     // In protobuf, an id is its bytes as they are.
-    let trace_id: Vec<u8> = (0..TRACE_ID.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&TRACE_ID[at..at + 2], 16))
-        .collect::<Result<_, _>>()?;
+    let trace_id = u128::from_str_radix(TRACE_ID, 16)?.to_be_bytes();
     receiver.set_nonblocking(true)?;
     until("a span of the trace", LAG, || {
         Ok(receiver
             .accept()
-            .is_ok_and(|(stream, _)| exported(stream).is_ok_and(|body| holds(&body, &trace_id))))
+            .and_then(|(stream, _)| exported(stream))
+            .is_ok_and(|body| body.windows(trace_id.len()).any(|found| found == trace_id)))
     })
-}
-
-fn holds(body: &[u8], part: &[u8]) -> bool {
-    body.windows(part.len()).any(|found| found == part)
 }
 
 /// What an exporter sends with one request, and an answer that lets it go.

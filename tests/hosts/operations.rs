@@ -5,12 +5,14 @@ mod counters;
 mod openapi;
 mod prometheus;
 
+use std::any::Any;
+
 use anyhow::Result;
 use harness::host::Store;
 use libtest_mimic::Trial;
 use tools::HostKind;
 
-use super::{HostUnderTest, Started, postgres::Pair};
+use super::{HostUnderTest, postgres::Pair};
 
 /// `port` is that of a shared host, which counts: one with Postgres.
 pub fn trials(under_test: &HostUnderTest, port: u16) -> Vec<Trial> {
@@ -47,26 +49,19 @@ pub fn trials(under_test: &HostUnderTest, port: u16) -> Vec<Trial> {
     ]
 }
 
-/// A host whose counters are exact: in memory.
-enum Counting {
-    Alone(Started),
-    WithPostgres(Pair),
-}
-
-impl Counting {
-    /// `wash dev` has one backend for users and counters alike, and with a directory it increments
-    /// by reading and then writing. With the users in Postgres it counts in memory.
-    fn start(under_test: &HostUnderTest) -> Result<Self> {
-        Ok(match under_test.kind {
-            HostKind::Spin => Self::Alone(under_test.start(Store::Shipped)?),
-            HostKind::Wasmcloud => Self::WithPostgres(Pair::start(under_test)?),
-        })
-    }
-
-    fn port(&self) -> u16 {
-        match self {
-            Self::Alone((host, _)) => host.port,
-            Self::WithPostgres(pair) => pair.host.port,
+/// The port of a host whose counters are exact, in memory; and what ends with it.
+///
+/// `wash dev` has one backend for users and counters alike, and with a directory it increments
+/// by reading and then writing. With the users in Postgres it counts in memory.
+fn counting(under_test: &HostUnderTest) -> Result<(u16, Box<dyn Any>)> {
+    Ok(match under_test.kind {
+        HostKind::Spin => {
+            let started = under_test.start(Store::Shipped)?;
+            (started.0.port, Box::new(started))
         }
-    }
+        HostKind::Wasmcloud => {
+            let pair = Pair::start(under_test)?;
+            (pair.host.port, Box::new(pair))
+        }
+    })
 }

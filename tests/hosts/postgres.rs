@@ -5,22 +5,24 @@ use std::{
     net::{Ipv4Addr, TcpListener},
     path::Path,
     process::Command,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, bail, ensure};
 use harness::{
-    client::{Answer, Connection},
-    host::{Host, Setup, Store},
-    postgres::{Address, Postgres, migrate},
+    client::{self, Answer, Connection},
+    host::{Host, Setup, Store, free_port},
+    postgres::{Address, Postgres, give_to_server, migrate},
 };
 use libtest_mimic::Trial;
 use tempfile::TempDir;
 use tools::{HostKind, run};
 
-use super::{HostUnderTest, JSON, PUT, assert_no_sensitive_data, logs_of, refuses_service, until};
+use super::{
+    HostUnderTest, JSON, PUT, assert_no_sensitive_data, letters, logs_of, refuses_service, until,
+};
 
 /// How long a request may go without an answer while a database is at fault.
 pub const BOUND: Duration = Duration::from_secs(5);
@@ -107,29 +109,37 @@ pub fn ask(host: &Host, method: &str, target: &str, body: &[u8]) -> Result<Answe
 
 pub fn expect(host: &Host, method: &str, target: &str, body: &[u8], status: u16) -> Result<()> {
     let answer = ask(host, method, target, body)?;
-    let body = String::from_utf8_lossy(&answer.body);
-    ensure!(
-        answer.status == status,
-        "{method} {target} got {}: {body}",
-        answer.status
-    );
+    let (found, text) = (answer.status, String::from_utf8_lossy(&answer.body));
+    ensure!(found == status, "{method} {target} got {found}: {text}");
     Ok(())
 }
 
-fn not_there(under_test: HostUnderTest) -> Result<()> {
-    let nowhere = Address {
+/// Sends one request again and again, until its answer is [`expect`]ed, for [`BOUND`] at most.
+pub fn wait_for(host: &Host, method: &str, target: &str, body: &[u8], status: u16) -> Result<()> {
+    until(&format!("{method} {target} to be {status}"), BOUND, || {
+        Ok(ask(host, method, target, body)?.status == status)
+    })
+}
+
+/// The address of a Postgres that is not one.
+fn no_postgres(port: u16) -> Address {
+    Address {
         host: "127.0.0.1".to_owned(),
-        port: harness::host::free_port()?,
+        port,
         database: "hello".to_owned(),
         user: "hello".to_owned(),
         password: "none".to_owned(),
         sslmode: "disable".to_owned(),
-    };
+    }
+}
+
+fn not_there(under_test: HostUnderTest) -> Result<()> {
+    let nowhere = no_postgres(free_port()?);
     let (host, _directory) = under_test.start(Store::Postgres(&nowhere))?;
     let started = Instant::now();
     refuses_service(&host, UNAVAILABLE, "postgres")?;
     let took = started.elapsed();
-    ensure!(took < BOUND, "three requests took {took:?}");
+    ensure!(took < BOUND, "they took {took:?}");
     Ok(())
 }
 
@@ -140,10 +150,7 @@ fn comes_back(under_test: HostUnderTest) -> Result<()> {
     refuses_service(&pair.host, UNAVAILABLE, "postgres")?;
     pair.server.run(&[])?;
     // A pool may hold a few dead connections; it must not take longer to find out.
-    let back = Instant::now();
-    while ask(&pair.host, "GET", "/readyz", b"")?.status != 200 {
-        ensure!(back.elapsed() < BOUND, "it is not back after 5 s");
-    }
+    wait_for(&pair.host, "GET", "/readyz", b"", 200)?;
     expect(&pair.host, "GET", "/hello/Signed", b"", 200)?;
     pair.end()
 }
@@ -226,14 +233,10 @@ fn only_reads(under_test: HostUnderTest) -> Result<()> {
         Ok(())
     };
     set("on")?;
-    until("a save that is refused", BOUND, || {
-        Ok(ask(&pair.host, "PUT", "/hello/Signed", PUT)?.status == 503)
-    })?;
+    wait_for(&pair.host, "PUT", "/hello/Signed", PUT, 503)?;
     expect(&pair.host, "GET", "/hello/Signed", b"", 200)?;
     set("off")?;
-    until("a save that is acknowledged", BOUND, || {
-        Ok(ask(&pair.host, "PUT", "/hello/Signed", PUT)?.status == 204)
-    })?;
+    wait_for(&pair.host, "PUT", "/hello/Signed", PUT, 204)?;
     pair.end()
 }
 
@@ -263,19 +266,13 @@ fn locked(under_test: HostUnderTest) -> Result<()> {
 /// is shown here is that the fault stays with the requests that need the database.
 fn never_answers(under_test: HostUnderTest) -> Result<()> {
     let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let address = Address {
-        host: "127.0.0.1".to_owned(),
-        port: silent.local_addr()?.port(),
-        database: "hello".to_owned(),
-        user: "hello".to_owned(),
-        password: "none".to_owned(),
-        sslmode: "disable".to_owned(),
-    };
+    let address = no_postgres(silent.local_addr()?.port());
     let (host, _directory) = under_test.start(Store::Postgres(&address))?;
-    let mut held: Vec<Connection> = Vec::new();
+    let request = client::request("GET", "/hello/Silent", &[], b"");
+    let mut held = Vec::new();
     for _ in 0..8 {
         let mut connection = host.connect()?;
-        connection.send(&harness::client::request("GET", "/hello/Silent", &[], b""))?;
+        connection.send(&request)?;
         held.push(connection);
     }
     for _ in 0..20 {
@@ -291,139 +288,118 @@ fn never_answers(under_test: HostUnderTest) -> Result<()> {
     Ok(())
 }
 
+/// What came of the saves of some writers.
+#[derive(Default)]
+struct Load {
+    acknowledged: Vec<String>,
+    refused: usize,
+    slowest: Duration,
+}
+
+impl Load {
+    /// Each of `writers` saves new users one after another, until `during` returns.
+    fn on(port: u16, writers: &[&str], during: impl FnOnce() -> Result<()>) -> Result<Self> {
+        let stop = &AtomicBool::new(false);
+        thread::scope(|scope| {
+            let writers: Vec<_> = writers
+                .iter()
+                .map(|writer| scope.spawn(move || Self::write_until(stop, port, writer)))
+                .collect();
+            let during = during();
+            stop.store(true, Ordering::SeqCst);
+            let mut all = Self::default();
+            for writer in writers {
+                let load = writer.join().expect("a writer does not panic")?;
+                all.acknowledged.extend(load.acknowledged);
+                all.refused += load.refused;
+                all.slowest = all.slowest.max(load.slowest);
+            }
+            during.map(|()| all)
+        })
+    }
+
+    fn write_until(stop: &AtomicBool, port: u16, writer: &str) -> Result<Self> {
+        let mut connection = Connection::open(port)?;
+        let mut load = Self::default();
+        for n in 0.. {
+            if stop.load(Ordering::SeqCst) {
+                break;
+            }
+            let user = format!("Signed{}{}", writer.to_uppercase(), letters(n));
+            let started = Instant::now();
+            let answer = connection.exchange("PUT", &format!("/hello/{user}"), &JSON, PUT)?;
+            load.slowest = load.slowest.max(started.elapsed());
+            match answer.status {
+                204 => load.acknowledged.push(user),
+                503 => {
+                    let problem = answer.header("content-type") == Some("application/problem+json");
+                    ensure!(
+                        problem && answer.header("retry-after").is_some(),
+                        "a 503 is no problem document with retry-after"
+                    );
+                    load.refused += 1;
+                }
+                other => bail!("PUT got {other}"),
+            }
+        }
+        Ok(load)
+    }
+}
+
 fn killed_under_load(under_test: HostUnderTest) -> Result<()> {
     let mut pair = Pair::start(&under_test)?;
-    let port = pair.host.port;
-    let stop = AtomicBool::new(false);
-    let slowest = AtomicU64::new(0);
-    let writers = ["a", "b", "c", "d"];
-    let outcome: Result<Vec<(Vec<String>, usize)>> = thread::scope(|scope| {
-        let threads: Vec<_> = writers
-            .iter()
-            .map(|writer| {
-                let (stop, slowest) = (&stop, &slowest);
-                scope.spawn(move || write_until(port, writer, stop, slowest))
-            })
-            .collect();
+    let load = Load::on(pair.host.port, &["a", "b", "c", "d"], || {
         thread::sleep(Duration::from_secs(1)); // some load before the fault
-        let fault = (|| {
-            pair.server.kill()?;
-            thread::sleep(Duration::from_secs(1)); // and some while it lasts
-            pair.server.run(&[])?;
-            until("a host that is ready", BOUND, || {
-                Ok(ask(&pair.host, "GET", "/readyz", b"")?.status == 200)
-            })?;
-            thread::sleep(Duration::from_secs(1)); // and some after it
-            anyhow::Ok(())
-        })();
-        stop.store(true, Ordering::SeqCst);
-        fault?;
-        threads
-            .into_iter()
-            .map(|thread| thread.join().expect("a writer does not panic"))
-            .collect()
-    });
-    let outcome = outcome?;
-    let acknowledged: Vec<&String> = outcome.iter().flat_map(|(users, _)| users).collect();
-    let refused: usize = outcome.iter().map(|(_, refused)| refused).sum();
+        pair.server.kill()?;
+        thread::sleep(Duration::from_secs(1)); // and some while it lasts
+        pair.server.run(&[])?;
+        wait_for(&pair.host, "GET", "/readyz", b"", 200)?;
+        thread::sleep(Duration::from_secs(1)); // and some after it
+        Ok(())
+    })?;
     let mut connection = pair.host.connect()?;
     let mut lost = 0;
-    for user in &acknowledged {
+    for user in &load.acknowledged {
         let answer = connection.exchange("GET", &format!("/hello/{user}"), &[], b"")?;
         lost += usize::from(answer.status != 200);
     }
+    let (saved, refused, slowest) = (load.acknowledged.len(), load.refused, load.slowest);
     println!(
-        "{}: kill -9 of Postgres under load: acknowledged {}, refused {refused}, lost {lost}; \
+        "{}: kill -9 of Postgres under load: acknowledged {saved}, refused {refused}, lost {lost}; \
          the slowest answer took {} ms",
         under_test.kind,
-        acknowledged.len(),
-        slowest.load(Ordering::SeqCst)
+        slowest.as_millis()
     );
     ensure!(lost == 0, "{lost} acknowledged saves are lost");
-    ensure!(
-        !acknowledged.is_empty() && refused > 0,
-        "the load never met the fault"
-    );
-    let slowest = Duration::from_millis(slowest.into_inner());
+    ensure!(saved > 0 && refused > 0, "the load never met the fault");
     ensure!(slowest < BOUND, "an answer took {slowest:?}");
     pair.end()
 }
 
-/// Saves new users one after another; gives those that were acknowledged, and how many were not.
-pub fn write_until(
-    port: u16,
-    writer: &str,
-    stop: &AtomicBool,
-    slowest: &AtomicU64,
-) -> Result<(Vec<String>, usize)> {
-    let mut connection = Connection::open(port)?;
-    let (mut acknowledged, mut refused) = (Vec::new(), 0);
-    for n in 0u32.. {
-        if stop.load(Ordering::SeqCst) {
-            break;
-        }
-        let digits = n.to_string();
-        let letters: String = digits
-            .bytes()
-            .map(|digit| char::from(digit + b'a' - b'0'))
-            .collect();
-        let user = format!("Signed{}{letters}", writer.to_uppercase());
-        let started = Instant::now();
-        let answer = connection.exchange("PUT", &format!("/hello/{user}"), &JSON, PUT)?;
-        let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        slowest.fetch_max(took, Ordering::SeqCst);
-        match answer.status {
-            204 => acknowledged.push(user),
-            503 => {
-                let problem = answer.header("content-type") == Some("application/problem+json");
-                ensure!(
-                    problem && answer.header("retry-after").is_some(),
-                    "a 503 is no problem document with retry-after"
-                );
-                refused += 1;
-            }
-            other => return Err(anyhow!("PUT got {other}")),
-        }
-    }
-    Ok((acknowledged, refused))
-}
-
 fn migrated_under_load(under_test: HostUnderTest) -> Result<()> {
     let pair = Pair::start(&under_test)?;
-    let (stop, slowest) = (AtomicBool::new(false), AtomicU64::new(0));
-    let port = pair.host.port;
-    let written = thread::scope(|scope| {
-        let old = scope.spawn(|| write_until(port, "old", &stop, &slowest));
-        let migrated = (|| {
-            migrate(&pair.server.owner())?;
-            // The schema of a version to come: it expands, so this version goes on beside it.
-            pair.server
-                .psql("ALTER TABLE users ADD COLUMN greeted_at timestamptz")?;
-            let (new, _directory) = under_test.start(Store::Postgres(&pair.server.service()))?;
-            for _ in 0..50 {
-                expect(&new, "PUT", "/hello/SignedNew", PUT, 204)?;
-                expect(&new, "GET", "/hello/SignedNew", b"", 200)?;
-                expect(&pair.host, "GET", "/hello/SignedNew", b"", 200)?;
-            }
-            migrate(&pair.server.owner())?;
-            anyhow::Ok(())
-        })();
-        stop.store(true, Ordering::SeqCst);
-        let written = old.join().expect("a writer does not panic");
-        migrated.and(written)
+    let load = Load::on(pair.host.port, &["old"], || {
+        migrate(&pair.server.owner())?;
+        // The schema of a version to come: it expands, so this version goes on beside it.
+        pair.server
+            .psql("ALTER TABLE users ADD COLUMN greeted_at timestamptz")?;
+        let (new, _directory) = under_test.start(Store::Postgres(&pair.server.service()))?;
+        for _ in 0..50 {
+            expect(&new, "PUT", "/hello/SignedNew", PUT, 204)?;
+            expect(&new, "GET", "/hello/SignedNew", b"", 200)?;
+            expect(&pair.host, "GET", "/hello/SignedNew", b"", 200)?;
+        }
+        migrate(&pair.server.owner())
     })?;
-    let (acknowledged, refused) = written;
+    let (saved, refused) = (load.acknowledged.len(), load.refused);
     ensure!(
-        refused == 0 && !acknowledged.is_empty(),
-        "{} were saved and {refused} refused",
-        acknowledged.len()
+        refused == 0 && saved > 0,
+        "{saved} were saved and {refused} refused"
     );
     let rows = pair.server.psql("SELECT count(*) FROM users")?;
-    ensure!(
-        rows.trim() == (acknowledged.len() + 1).to_string(),
-        "{rows} rows for {} saves",
-        acknowledged.len() + 1
-    );
+    let rows = rows.trim();
+    let saved = saved + 1;
+    ensure!(rows == saved.to_string(), "{rows} rows for {saved} saves");
     pair.end()
 }
 
@@ -482,7 +458,7 @@ fn tls(under_test: HostUnderTest) -> Result<()> {
         let host = under_test.start_with(Setup {
             store: Store::Postgres(&address),
             root_certificate,
-            ..Setup::shipped(data.path(), Some(&data.path().join("log")))
+            ..Setup::shipped(data.path(), None)
         })?;
         anyhow::Ok((host, data))
     };
@@ -525,7 +501,6 @@ fn make_certificates(directory: &Path) -> Result<()> {
     openssl(
         "x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile names -out server.crt",
     )?;
-    harness::postgres::give_to_server(directory)?;
-    harness::postgres::give_to_server(&directory.join("server.key"))?;
-    Ok(())
+    give_to_server(directory)?;
+    give_to_server(&directory.join("server.key"))
 }

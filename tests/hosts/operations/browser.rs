@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use tools::{find_or_fetch, node, root, target};
 
 use super::HostUnderTest;
+use crate::run_to_end;
 
 pub fn tries_it_out(under_test: HostUnderTest) -> Result<()> {
     let (host, _directory) = under_test.start(Store::Shipped)?;
@@ -17,18 +18,15 @@ pub fn tries_it_out(under_test: HostUnderTest) -> Result<()> {
     fs::create_dir_all(&pictures)?;
     // Chromium writes to its home, whatever its profile is.
     let home = TempDir::new()?;
-    let output = Command::new("node")
-        .arg(root().join("tests/browser/docs.mjs"))
-        .arg(format!("http://127.0.0.1:{}", host.port))
-        .arg(pictures.join(format!("docs-{}.png", under_test.kind)))
-        .arg(chromium)
-        .arg(packages)
-        .env("HOME", home.path())
-        .output()?;
-    ensure!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
-    );
+    let (passes, printed) = run_to_end(
+        Command::new("node")
+            .arg(root().join("tests/browser/docs.mjs"))
+            .arg(format!("http://127.0.0.1:{}", host.port))
+            .arg(pictures.join(format!("docs-{}.png", under_test.kind)))
+            .arg(chromium)
+            .arg(packages)
+            .env("HOME", home.path()),
+    )?;
+    ensure!(passes, "{printed}");
     Ok(())
 }

@@ -9,8 +9,8 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use harness::{client::Connection, wait::wait_until};
 
-use super::{Counting, HostUnderTest};
-use crate::{JSON, PUT};
+use super::{HostUnderTest, counting};
+use crate::{JSON, PUT, expect, letters};
 
 /// How long counts may lag: a request is counted after its answer has left.
 const LAG: Duration = Duration::from_secs(10);
@@ -35,8 +35,7 @@ pub struct Scrape {
 
 impl Scrape {
     pub fn of(port: u16) -> Result<Self> {
-        let answer = Connection::open(port)?.exchange("GET", "/metrics", &[], b"")?;
-        ensure!(answer.status == 200, "/metrics got {}", answer.status);
+        let answer = expect(&mut Connection::open(port)?, "GET", "/metrics", b"", 200)?;
         let text = String::from_utf8(answer.body)?;
         Ok(Self { text })
     }
@@ -58,27 +57,24 @@ impl Scrape {
     fn counts(&self, name: &str) -> Result<Counts> {
         let mut counts = Counts::new();
         for (series, value) in self.series() {
-            let Some((metric, labels)) = series.split_once('{') else {
+            let Some((metric, pairs)) = series.split_once('{') else {
                 continue;
             };
             let label = |name: &str| {
-                let (_, rest) = labels.split_once(&format!("{name}=\""))?;
+                let (_, rest) = pairs.split_once(&format!("{name}=\""))?;
                 rest.split_once('"').map(|(value, _)| value)
             };
             if metric != name || label("le").is_some_and(|bound| bound != "+Inf") {
                 continue;
             }
-            let labels = || {
+            let read = || {
                 let status = label("status")?.parse().ok()?;
-                Some((label("method")?.into(), label("route")?.into(), status))
+                let labels = labels(label("method")?, label("route")?, status);
+                Some((labels, value.parse().ok()?))
             };
-            let labels = labels().with_context(|| format!("its labels: {series}"))?;
-            let count = value
-                .parse()
-                .ok()
-                .with_context(|| format!("{series} is {value}"))?;
-            let before = counts.insert(labels, count);
-            ensure!(before.is_none(), "it is there twice: {series}");
+            let (labels, count) = read().with_context(|| format!("{series} is {value}"))?;
+            let is_new = counts.insert(labels, count).is_none();
+            ensure!(is_new, "it is there twice: {series}");
         }
         Ok(counts)
     }
@@ -134,6 +130,7 @@ fn wait_for(port: u16, mut expected: Counts) -> Result<Scrape> {
 type Kind = (&'static str, &'static str, &'static [u8], &'static str);
 
 const HELLO: &str = "/hello/{username}";
+const ASSET: &str = "/docs/{asset}";
 const OTHER: &str = "_OTHER";
 
 /// What the clients send, in turn.
@@ -154,7 +151,7 @@ const KINDS: [Kind; 20] = [
     ("GET", "/readyz", b"", "/readyz"),
     ("GET", "/openapi.json", b"", "/openapi.json"),
     ("GET", "/docs", b"", "/docs"),
-    ("GET", "/docs/nothing.js", b"", "/docs/{asset}"),
+    ("GET", "/docs/nothing.js", b"", ASSET),
     ("GET", "/metrics", b"", "/metrics"),
     ("GET", "/no/such/path", b"", OTHER),
     ("PATCH", "/", b"", OTHER),
@@ -184,8 +181,7 @@ fn client(port: u16, first: usize) -> Result<Counts> {
 }
 
 pub fn exact(under_test: HostUnderTest) -> Result<()> {
-    let host = Counting::start(&under_test)?;
-    let port = host.port();
+    let (port, _host) = counting(&under_test)?;
     let mut expected = scraped(settled(port)?);
     let clients: Vec<_> = (0..CLIENTS)
         .map(|first| thread::spawn(move || client(port, first)))
@@ -203,20 +199,10 @@ pub fn exact(under_test: HostUnderTest) -> Result<()> {
     for name in ["count", "bucket"] {
         let name = format!("http_request_duration_seconds_{name}");
         let counts = scrape.counts(&name)?;
-        ensure!(
-            counts == scrape.requests()?,
-            "{name} has other sums: {counts:?}"
-        );
+        let is_same = counts == scrape.requests()?;
+        ensure!(is_same, "{name} has other sums: {counts:?}");
     }
     Ok(())
-}
-
-/// Letters alone, and another name for each `n`.
-fn letters(n: usize) -> String {
-    let letter = |n: usize| char::from(b'a' + u8::try_from(n % 26).expect("below 26"));
-    [letter(n / 676), letter(n / 26), letter(n)]
-        .iter()
-        .collect()
 }
 
 /// Sends what no route or method knows, for each of `numbers`, and users that it had not.
@@ -226,12 +212,7 @@ fn strange(port: u16, numbers: std::ops::Range<usize>, sent: &mut Counts) -> Res
         let user = format!("/hello/Series{name}");
         let requests = [
             ("GET", format!("/series/{name}?q={n}"), &b""[..], OTHER),
-            (
-                "GET",
-                format!("/docs/series-{name}.js"),
-                b"",
-                "/docs/{asset}",
-            ),
+            ("GET", format!("/docs/series-{name}.js"), b"", ASSET),
             ("GET", format!("/hello/{n}"), b"", HELLO),
             ("GET", user.clone(), b"", HELLO),
             ("PUT", user.clone(), PUT, HELLO),
@@ -254,25 +235,17 @@ fn strange(port: u16, numbers: std::ops::Range<usize>, sent: &mut Counts) -> Res
 }
 
 pub fn bounded(under_test: HostUnderTest) -> Result<()> {
-    let host = Counting::start(&under_test)?;
-    let port = host.port();
+    let (port, _host) = counting(&under_test)?;
     let mut expected = scraped(settled(port)?);
     strange(port, 0..1, &mut expected)?;
     let before = wait_for(port, expected)?;
     let mut expected = scraped(before.requests()?);
     strange(port, 1..501, &mut expected)?;
     let after = wait_for(port, expected)?;
-    let new: Vec<_> = after.names().difference(&before.names()).copied().collect();
-    ensure!(
-        new.is_empty(),
-        "{} new series: {:?}",
-        new.len(),
-        &new[..new.len().min(5)]
-    );
-    let told = after.text.to_lowercase();
-    ensure!(
-        !told.contains("series"),
-        "/metrics tells what a client sent"
-    );
+    let (before, after_names) = (before.names(), after.names());
+    let new: Vec<_> = after_names.difference(&before).collect();
+    ensure!(new.is_empty(), "{} new series: {new:?}", new.len());
+    let tells = after.text.to_lowercase().contains("series");
+    ensure!(!tells, "/metrics tells what a client sent");
     Ok(())
 }

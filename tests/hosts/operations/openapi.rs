@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use tools::{node, python};
 
 use super::HostUnderTest;
+use crate::{expect, run_to_end};
 
 /// For each operation and phase, the most that Schemathesis makes up.
 const EXAMPLES: u32 = 100;
@@ -24,29 +25,28 @@ const HOOKS: &str = concat!(
 
 /// The document, saved in `directory`.
 fn save(port: u16, directory: &Path) -> Result<PathBuf> {
-    let answer = Connection::open(port)?.exchange("GET", "/openapi.json", &[], b"")?;
-    ensure!(answer.status == 200, "/openapi.json got {}", answer.status);
+    let answer = expect(
+        &mut Connection::open(port)?,
+        "GET",
+        "/openapi.json",
+        b"",
+        200,
+    )?;
     let file = directory.join("openapi.json");
     fs::write(&file, answer.body)?;
     Ok(file)
-}
-
-/// Whether `command` succeeds, and what it printed.
-fn run(command: &mut Command) -> Result<(bool, String)> {
-    let output = command.output()?;
-    let mut printed = String::from_utf8_lossy(&output.stdout).into_owned();
-    printed += &String::from_utf8_lossy(&output.stderr);
-    Ok((output.status.success(), printed))
 }
 
 pub fn validator(port: u16) -> Result<()> {
     let directory = TempDir::new()?;
     let document = save(port, directory.path())?;
     let validator = python::environment("openapi")?.join("openapi-spec-validator");
-    let (valid, printed) = run(Command::new(validator)
-        .args(["--schema", "3.1", "--validation-errors", "all"])
-        .arg(document))?;
-    ensure!(valid, "{}", printed);
+    let (valid, printed) = run_to_end(
+        Command::new(validator)
+            .args(["--schema", "3.1", "--validation-errors", "all"])
+            .arg(document),
+    )?;
+    ensure!(valid, "{printed}");
     Ok(())
 }
 
@@ -54,13 +54,15 @@ pub fn linter(port: u16) -> Result<()> {
     let directory = TempDir::new()?;
     save(port, directory.path())?;
     let redocly = node::packages("redocly")?.join("node_modules/.bin/redocly");
-    let (passes, printed) = run(Command::new(redocly)
-        .args(["lint", "openapi.json", "--extends", "recommended"])
-        .args(["--format", "stylish"])
-        .env("REDOCLY_TELEMETRY", "off")
-        .env("REDOCLY_SUPPRESS_UPDATE_NOTICE", "true")
-        .current_dir(directory.path()))?;
-    ensure!(passes && printed.contains("is valid"), "{}", printed);
+    let (passes, printed) = run_to_end(
+        Command::new(redocly)
+            .args(["lint", "openapi.json", "--extends", "recommended"])
+            .args(["--format", "stylish"])
+            .env("REDOCLY_TELEMETRY", "off")
+            .env("REDOCLY_SUPPRESS_UPDATE_NOTICE", "true")
+            .current_dir(directory.path()),
+    )?;
+    ensure!(passes && printed.contains("is valid"), "{printed}");
     Ok(())
 }
 
@@ -69,29 +71,28 @@ pub fn schemathesis(under_test: HostUnderTest) -> Result<()> {
     let (host, _directory) = under_test.start(Store::Shipped)?;
     let directory = TempDir::new()?;
     let schemathesis = python::environment("openapi")?.join("schemathesis");
-    let (passes, printed) = run(Command::new(schemathesis)
-        .arg("run")
-        .arg(format!("http://127.0.0.1:{}/openapi.json", host.port))
-        .args(["--checks", "all", "--mode", "all"])
-        .args(["--phases", "examples,coverage,fuzzing,stateful"])
-        .args(["--max-examples", &EXAMPLES.to_string(), "--seed", "1"])
-        .args(["--request-timeout", "30", "--generation-database", "none"])
-        .arg("--no-color")
-        .env("SCHEMATHESIS_HOOKS", HOOKS)
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .current_dir(directory.path()))?;
-    ensure!(passes, "{}", printed.clone());
+    let (passes, printed) = run_to_end(
+        Command::new(schemathesis)
+            .arg("run")
+            .arg(format!("http://127.0.0.1:{}/openapi.json", host.port))
+            .args(["--checks", "all", "--mode", "all"])
+            .args(["--phases", "examples,coverage,fuzzing,stateful"])
+            .args(["--max-examples", &EXAMPLES.to_string(), "--seed", "1"])
+            .args(["--request-timeout", "30", "--generation-database", "none"])
+            .arg("--no-color")
+            .env("SCHEMATHESIS_HOOKS", HOOKS)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .current_dir(directory.path()),
+    )?;
+    ensure!(passes, "{printed}");
     // "Selected: 8/8", "Tested: 8": nothing was left out.
     let figure = |name: &str| {
         let line = printed.lines().find(|line| line.contains(name))?;
         line.rsplit([' ', '/']).next()?.parse::<u32>().ok()
     };
     let (selected, tested) = (figure("Selected:"), figure("Tested:"));
-    ensure!(
-        selected.is_some_and(|n| n > 0) && selected == tested,
-        "{}",
-        printed.clone()
-    );
+    let are_all = selected.is_some_and(|n| n > 0) && selected == tested;
+    ensure!(are_all, "{printed}");
     let summary = printed.split("SUMMARY").nth(1).unwrap_or(&printed);
     eprintln!("Schemathesis on {}:{summary}", under_test.kind);
     Ok(())

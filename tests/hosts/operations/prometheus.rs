@@ -10,14 +10,14 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use harness::{client::Connection, host::free_port, process::Process, wait::wait_until};
+use harness::{client::Connection, host::free_port, process::Process};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use tempfile::TempDir;
 use tools::find_or_fetch;
 
-use super::{Counting, HostUnderTest};
-use crate::PUT;
+use super::{HostUnderTest, counting};
+use crate::{PUT, expect, run_to_end, until};
 
 /// How long Prometheus may take for each thing that is asked of it.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -42,7 +42,7 @@ pub fn promtool(port: u16) -> Result<()> {
     for (method, target) in [("GET", "/hello/Nobody"), ("BREW", "/nowhere")] {
         Connection::open(port)?.exchange(method, target, &[], b"")?;
     }
-    let answer = Connection::open(port)?.exchange("GET", "/metrics", &[], b"")?;
+    let answer = expect(&mut Connection::open(port)?, "GET", "/metrics", b"", 200)?;
     let text = String::from_utf8_lossy(&answer.body).into_owned();
     for name in [
         "http_requests_total{",
@@ -54,17 +54,13 @@ pub fn promtool(port: u16) -> Result<()> {
     let directory = TempDir::new()?;
     let file = directory.path().join("metrics");
     fs::write(&file, answer.body)?;
-    let output = Command::new(find_or_fetch("promtool")?)
-        .args(["check", "metrics"])
-        .stdin(File::open(file)?)
-        .output()?;
-    let printed = [output.stdout, output.stderr].concat();
-    ensure!(
-        output.status.success() && printed.is_empty(),
-        "{}: {}",
-        output.status,
-        String::from_utf8_lossy(&printed)
-    );
+    let promtool = find_or_fetch("promtool")?;
+    let (passes, printed) = run_to_end(
+        Command::new(promtool)
+            .args(["check", "metrics"])
+            .stdin(File::open(file)?),
+    )?;
+    ensure!(passes && printed.is_empty(), "{printed}");
     Ok(())
 }
 
@@ -94,10 +90,7 @@ impl Prometheus {
             Command::new(program)
                 .arg(format!("--config.file={}", config.display()))
                 .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-                .arg(format!(
-                    "--storage.tsdb.path={}/data",
-                    directory.path().display()
-                ))
+                .arg("--storage.tsdb.path=data")
                 .arg("--log.level=warn")
                 .current_dir(directory.path()),
             Some(&directory.path().join("log")),
@@ -111,10 +104,8 @@ impl Prometheus {
 
     /// What the HTTP API answers, if it answers.
     fn get(&self, path: &str) -> Option<Value> {
-        let answer = Connection::open(self.port)
-            .and_then(|mut connection| connection.exchange("GET", path, &[], b""))
-            .ok()
-            .filter(|answer| answer.status == 200)?;
+        let mut connection = Connection::open(self.port).ok()?;
+        let answer = expect(&mut connection, "GET", path, b"", 200).ok()?;
         let answer: Value = serde_json::from_slice(&answer.body).ok()?;
         Some(answer["data"].clone())
     }
@@ -136,11 +127,8 @@ impl Prometheus {
     }
 
     /// Looks until `look` gives `Ok`, and else fails with the last reason that it gave.
-    fn wait(&self, what: &str, look: impl Fn() -> Result<(), String>) -> Result<()> {
-        let interval = Duration::from_millis(200);
-        let waited = wait_until(what, PROBE_TIMEOUT, interval, || {
-            anyhow::Ok(look().is_ok().then_some(()))
-        });
+    fn wait(&self, what: &str, look: impl Fn() -> Result<()>) -> Result<()> {
+        let waited = until(what, PROBE_TIMEOUT, || Ok(look().is_ok()));
         waited.with_context(|| {
             let log = fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
             format!("{:?}\n{log}", look())
@@ -188,8 +176,7 @@ fn load(port: u16, done: &AtomicBool) -> std::io::Result<Seen> {
 }
 
 pub fn answers(under_test: HostUnderTest) -> Result<()> {
-    let host = Counting::start(&under_test)?;
-    let port = host.port();
+    let (port, _host) = counting(&under_test)?;
     let prometheus = Prometheus::start(port)?;
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -213,23 +200,18 @@ fn ask(prometheus: &Prometheus, port: u16) -> Result<Answers> {
     prometheus.wait("a scrape", || {
         let targets = prometheus.get("/api/v1/targets").unwrap_or_default();
         let target = &targets["activeTargets"][0];
-        let is_up = target["health"] == "up"
-            && target["labels"]["instance"].as_str() == Some(&format!("127.0.0.1:{port}"));
-        if is_up {
-            Ok(())
-        } else {
-            Err(format!("not scraped: {targets}"))
-        }
+        let is_up = target["health"] == "up";
+        let is_ours = target["labels"]["instance"] == format!("127.0.0.1:{port}");
+        ensure!(is_up && is_ours, "not scraped: {targets}");
+        Ok(())
     })?;
     let scrapes =
         r#"count_over_time(http_requests_total{route="/hello/{username}",method="GET"}[20s])"#;
     prometheus.wait("12 scrapes", || {
-        match prometheus.query(scrapes).get("/hello/{username}") {
-            Some(scrapes) if *scrapes >= 12.0 => Ok(()),
-            scrapes => Err(format!(
-                "12 scrapes that show the load are needed, and there are {scrapes:?}"
-            )),
-        }
+        let scrapes = prometheus.query(scrapes).into_values().next();
+        let are_enough = scrapes.is_some_and(|scrapes| scrapes >= 12.0);
+        ensure!(are_enough, "{scrapes:?} scrapes show the load");
+        Ok(())
     })?;
     let at = Instant::now();
     let rate = prometheus.query(RATE).into_values().next();
