@@ -26,7 +26,7 @@ pub fn trials(under_test: &HostUnderTest, port: u16) -> [Trial; 7] {
     .map(|(name, test)| under_test.trial(name, move |_| test(port)))
 }
 
-/// A PUT for `user` from its `content-type` on: `rest` is the end of its head, and its body.
+/// A PUT for `user`; `rest` is the end of its head, and its body.
 fn put(user: &str, rest: &str) -> Vec<u8> {
     format!(
         "PUT /hello/{user} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{rest}"

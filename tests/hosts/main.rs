@@ -114,11 +114,10 @@ struct HostUnderTest {
 impl HostUnderTest {
     fn from_environment() -> Option<Self> {
         let name = env::var(host::KIND_VARIABLE).ok()?;
-        let kind = HostKind::ALL
-            .into_iter()
-            .find(|kind| kind.to_string() == name);
-        let program = env::var_os(host::PROGRAM_VARIABLE).expect("the host's program");
+        let mut kinds = HostKind::ALL.into_iter();
+        let kind = kinds.find(|kind| kind.to_string() == name);
         let kind = kind.expect("a host that there is");
+        let program = env::var_os(host::PROGRAM_VARIABLE).expect("the host's program");
         let artifact = env::var_os(host::ARTIFACT_VARIABLE).map(PathBuf::from);
         Some(Self {
             kind,
@@ -164,9 +163,16 @@ impl HostUnderTest {
     fn trials(&self, key_value: u16, postgres: u16, today: NaiveDate) -> Vec<Trial> {
         // The long ones first: they run beside the others.
         let mut trials = operations::trials(self, postgres);
-        trials.extend(self.own_trials());
-        trials.extend(hostile_input::trials(self, key_value));
         trials.extend([
+            self.trial("the artifact has 900 KB at most", artifact_size),
+            self.trial(
+                "the artifact imports WASI 0.2, storage and configuration alone",
+                imports,
+            ),
+            self.trial("what was acknowledged is there after kill -9", durable),
+            self.trial("ending a host leaves nothing behind", ends),
+            self.trial("an unknown store is 503, and never another store", misnamed),
+            self.trial("a store that does not open is 503, and never 404", unopened),
             self.trial("a release's smoke test passes", move |_| {
                 smoke::smoke_test(key_value)
             }),
@@ -174,40 +180,13 @@ impl HostUnderTest {
                 segments::one_per_response(key_value)
             }),
         ]);
+        trials.extend(hostile_input::trials(self, key_value));
         trials.extend(self.shared_trials("key-value", key_value, today));
         trials.extend(self.shared_trials("postgres", postgres, today));
         trials.extend(postgres::trials(self));
         trials.extend(failover::trials(self));
         trials.extend(logs::trials(self));
         trials
-    }
-
-    /// What needs no host, or one of its own.
-    fn own_trials(&self) -> [Trial; 6] {
-        [
-            (
-                "the artifact has 900 KB at most",
-                artifact_size as fn(Self) -> Result<()>,
-            ),
-            (
-                "the artifact imports WASI 0.2, storage and configuration alone",
-                imports,
-            ),
-            (
-                "what was acknowledged is there after kill -9",
-                survives_kill,
-            ),
-            ("ending a host leaves nothing behind", ends),
-            (
-                "an unknown store is 503, and never another store",
-                unknown_store,
-            ),
-            (
-                "a store that does not open is 503, and never 404",
-                unreachable_store,
-            ),
-        ]
-        .map(|(name, test)| self.trial(name, test))
     }
 
     /// The scenario table and the conformance suite, over a shared host that keeps its users
@@ -221,14 +200,13 @@ impl HostUnderTest {
                 steps.try_for_each(|step| exchange(&mut Connection::open(port)?, step))
             })
         });
-        let suite = conformance::checks::<OverHttp>()
-            .into_iter()
-            .map(|(name, check)| {
-                self.trial(&format!("{store}: {name}"), move |_| {
-                    check(&|| OverHttp::connect(port, today).expect("a connection"));
-                    Ok(())
-                })
-            });
+        let checks = conformance::checks::<OverHttp>().into_iter();
+        let suite = checks.map(|(name, check)| {
+            self.trial(&format!("{store}: {name}"), move |_| {
+                check(&|| OverHttp::connect(port, today).expect("a connection"));
+                Ok(())
+            })
+        });
         table.chain(suite).collect()
     }
 }
@@ -236,10 +214,7 @@ impl HostUnderTest {
 /// Today in UTC, and not within the last two minutes of it: a run must not see midnight.
 fn a_day_that_lasts() -> NaiveDate {
     const DAY: u64 = 24 * 60 * 60;
-    let seconds = || {
-        let since = UNIX_EPOCH.elapsed();
-        since.expect("a clock after 1970").as_secs()
-    };
+    let seconds = || UNIX_EPOCH.elapsed().expect("after 1970").as_secs();
     let left = DAY - seconds() % DAY;
     if left < 120 {
         eprintln!("waiting {left} s for midnight (UTC) to pass");
@@ -326,7 +301,7 @@ fn imports(under_test: HostUnderTest) -> Result<()> {
     Ok(())
 }
 
-fn survives_kill(under_test: HostUnderTest) -> Result<()> {
+fn durable(under_test: HostUnderTest) -> Result<()> {
     let (host, directory) = under_test.start(Store::Shipped)?;
     let mut connection = host.connect()?;
     let mut acknowledged = Vec::new();
@@ -362,19 +337,17 @@ fn ends(under_test: HostUnderTest) -> Result<()> {
     Ok(())
 }
 
-fn unknown_store(under_test: HostUnderTest) -> Result<()> {
+fn misnamed(under_test: HostUnderTest) -> Result<()> {
     let (host, directory) = under_test.start(Store::Named("cupboard"))?;
     refuses_service(&host, "the store is misconfigured", "configuration")?;
     drop(host);
     let log = logs_of(directory.path())?;
-    ensure!(
-        log.contains("the variable `store` must be key-value or postgres"),
-        "the log does not name the variable: {log}"
-    );
+    let told = log.contains("the variable `store` must be key-value or postgres");
+    ensure!(told, "the log does not name the variable: {log}");
     Ok(())
 }
 
-fn unreachable_store(under_test: HostUnderTest) -> Result<()> {
+fn unopened(under_test: HostUnderTest) -> Result<()> {
     let directory = TempDir::new()?;
     no_store(&under_test, directory.path())?;
     let host = under_test.start_in(directory.path(), Store::Shipped)?;

@@ -29,11 +29,9 @@ impl OverHttp {
     }
 
     fn ask(&self, method: &str, target: &str, body: &[u8]) -> Result<Answer, StoreError> {
-        let json = [("content-type", "application/json")];
-        let answer = self
-            .connection
-            .borrow_mut()
-            .exchange(method, target, &json, body)
+        let mut connection = self.connection.borrow_mut();
+        let answer = connection
+            .exchange(method, target, &crate::JSON, body)
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         match answer.status {
             200 | 204 | 404 => Ok(answer),

@@ -1,10 +1,6 @@
 //! /openapi.json, and the service beside it, before tools that nobody here wrote.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{fs, process::Command};
 
 use anyhow::{Result, ensure};
 use harness::{client::Connection, host::Store};
@@ -23,8 +19,8 @@ const HOOKS: &str = concat!(
     "/tests/hosts/operations/schemathesis_hooks.py"
 );
 
-/// The document, saved in `directory`.
-fn save(port: u16, directory: &Path) -> Result<PathBuf> {
+/// A directory with the document in `openapi.json`.
+fn saved(port: u16) -> Result<TempDir> {
     let answer = expect(
         &mut Connection::open(port)?,
         "GET",
@@ -32,27 +28,25 @@ fn save(port: u16, directory: &Path) -> Result<PathBuf> {
         b"",
         200,
     )?;
-    let file = directory.join("openapi.json");
-    fs::write(&file, answer.body)?;
-    Ok(file)
+    let directory = TempDir::new()?;
+    fs::write(directory.path().join("openapi.json"), answer.body)?;
+    Ok(directory)
 }
 
 pub fn validator(port: u16) -> Result<()> {
-    let directory = TempDir::new()?;
-    let document = save(port, directory.path())?;
+    let directory = saved(port)?;
     let validator = python::environment("openapi")?.join("openapi-spec-validator");
     let (valid, printed) = run_to_end(
         Command::new(validator)
             .args(["--schema", "3.1", "--validation-errors", "all"])
-            .arg(document),
+            .arg(directory.path().join("openapi.json")),
     )?;
     ensure!(valid, "{printed}");
     Ok(())
 }
 
 pub fn linter(port: u16) -> Result<()> {
-    let directory = TempDir::new()?;
-    save(port, directory.path())?;
+    let directory = saved(port)?;
     let redocly = node::packages("redocly")?.join("node_modules/.bin/redocly");
     let (passes, printed) = run_to_end(
         Command::new(redocly)

@@ -75,20 +75,17 @@ impl Prometheus {
     fn start(target: u16) -> Result<Self> {
         let program = find_or_fetch("prometheus")?;
         let directory = TempDir::new()?;
-        let config = directory.path().join("prometheus.yml");
-        fs::write(
-            &config,
-            format!(
-                "global: {{scrape_interval: 1s}}\n\
-                 scrape_configs:\n\
-                 - job_name: hello\n  \
-                   static_configs: [{{targets: ['127.0.0.1:{target}']}}]\n"
-            ),
-        )?;
+        let config = format!(
+            "global: {{scrape_interval: 1s}}\n\
+             scrape_configs:\n\
+             - job_name: hello\n  \
+               static_configs: [{{targets: ['127.0.0.1:{target}']}}]\n"
+        );
+        fs::write(directory.path().join("prometheus.yml"), config)?;
         let port = free_port()?;
         let process = Process::start(
             Command::new(program)
-                .arg(format!("--config.file={}", config.display()))
+                .arg("--config.file=prometheus.yml")
                 .arg(format!("--web.listen-address=127.0.0.1:{port}"))
                 .arg("--storage.tsdb.path=data")
                 .arg("--log.level=warn")
@@ -114,16 +111,14 @@ impl Prometheus {
     fn query(&self, query: &str) -> BTreeMap<String, f64> {
         let query = utf8_percent_encode(query, NON_ALPHANUMERIC);
         let data = self.get(&format!("/api/v1/query?query={query}"));
-        data.as_ref()
-            .and_then(|data| data["result"].as_array())
-            .into_iter()
-            .flatten()
-            .filter_map(|sample| {
-                let route = sample["metric"]["route"].as_str().unwrap_or_default();
-                let number = sample["value"][1].as_str()?.parse().ok()?;
-                Some((route.to_owned(), number))
-            })
-            .collect()
+        let data = data.unwrap_or_default();
+        let read = |sample: &Value| {
+            let route = sample["metric"]["route"].as_str().unwrap_or_default();
+            let number = sample["value"][1].as_str()?.parse().ok()?;
+            Some((route.to_owned(), number))
+        };
+        let samples = data["result"].as_array().into_iter().flatten();
+        samples.filter_map(read).collect()
     }
 
     /// Looks until `look` gives `Ok`, and else fails with the last reason that it gave.
@@ -146,11 +141,9 @@ struct Seen {
 impl Seen {
     /// Answers a second, in the window that the queries look at, if it ends at `end`.
     fn rate(&self, end: Instant) -> f64 {
-        let within = |answer: &Instant| {
-            end.checked_duration_since(*answer)
-                .is_some_and(|age| age < WINDOW)
-        };
-        let answers = self.answers.iter().copied().filter(within).count();
+        let window = end - WINDOW..end;
+        let within = |answer: &&Instant| window.contains(*answer);
+        let answers = self.answers.iter().filter(within).count();
         f64::from(u32::try_from(answers).expect("few")) / WINDOW.as_secs_f64()
     }
 }
