@@ -58,7 +58,7 @@ pub fn run(options: &Options) -> Result<()> {
     };
     let key_value = start("key-value", Store::Shipped)?;
     let with_postgres = start("hello-postgres", Store::Postgres(&address))?;
-    let (_fastapi, third) = baseline.start(cores, &address, &directory.join("baseline"))?;
+    let (fastapi, third) = baseline.start(cores, &address, &directory.join("baseline"))?;
     let services = [
         Service::of("hello, key-value", &key_value),
         Service::of("hello, Postgres", &with_postgres),
@@ -115,7 +115,8 @@ pub fn run(options: &Options) -> Result<()> {
     if options.write {
         report::write(&root().join("docs/benchmarks.md"), &text)?;
     }
-    Ok(())
+    drop((fastapi, with_postgres, key_value, postgres));
+    Ok(fs::remove_dir_all(directory)?)
 }
 
 /// A PUT that was answered with 204 is there: nobody was fast by forgetting.
