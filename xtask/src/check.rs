@@ -10,11 +10,7 @@ use tools::{
     wasm_target::Compiler,
 };
 
-/// Checks without changing anything.
-///
-/// # Errors
-///
-/// One sentence on the first thing that is wrong; what it is stands above it.
+/// Checks without changing anything, up to the first thing that is wrong.
 pub fn run() -> Result<()> {
     announce("formatting");
     start(

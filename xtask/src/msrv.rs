@@ -2,8 +2,7 @@
 
 use std::process::Command;
 
-use anyhow::{Context, Result};
-use cargo_metadata::MetadataCommand;
+use anyhow::Result;
 use tools::{
     root,
     run::{announce, run as start},
@@ -13,23 +12,14 @@ use tools::{
 
 use crate::check::{hosts, native};
 
-/// # Errors
-///
-/// One sentence, if rustup cannot fetch that Rust, or something does not build with it.
 pub fn run() -> Result<()> {
-    let metadata = MetadataCommand::new()
-        .current_dir(root())
-        .no_deps()
-        .exec()?;
-    let hello = metadata.root_package().context("there is a root package")?;
-    let oldest = hello.rust_version.as_ref();
-    let oldest = oldest.context("Cargo.toml declares no rust-version")?;
-    let toolchain = format!("{}.{}", oldest.major, oldest.minor);
+    // The workspace's, as every package's.
+    let toolchain = env!("CARGO_PKG_RUST_VERSION");
     announce(&format!("installing Rust {toolchain} with rustup"));
     start(
         "install the oldest Rust",
         Command::new("rustup")
-            .args(["toolchain", "install", &toolchain, "--profile", "minimal"])
+            .args(["toolchain", "install", toolchain, "--profile", "minimal"])
             .args(["--target", TARGET]),
     )?;
     announce(&format!("building with Rust {toolchain}"));
@@ -43,7 +33,7 @@ pub fn run() -> Result<()> {
         cargo
             .arg("--target-dir")
             .arg(target().join("msrv"))
-            .env("RUSTUP_TOOLCHAIN", &toolchain);
+            .env("RUSTUP_TOOLCHAIN", toolchain);
         start("build with the oldest Rust", cargo)?;
     }
     Ok(())

@@ -7,7 +7,6 @@ mod registry;
 use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use cargo_metadata::MetadataCommand;
 use clap::builder::FalseyValueParser;
 use tools::{HostKind, root, target};
 use yaml_edit::{Document, MappingBuilder, YamlNode};
@@ -56,10 +55,6 @@ pub enum Step {
 }
 
 /// Runs a step, or all of them on this machine.
-///
-/// # Errors
-///
-/// One sentence that says which step failed.
 pub fn run(options: &Options) -> Result<()> {
     match &options.step {
         None => dry_run::run(),
@@ -69,7 +64,7 @@ pub fn run(options: &Options) -> Result<()> {
                 *tag == format!("v{version}"),
                 "the tag is {tag}, and the tree is of version {version}: see docs/releasing.md"
             );
-            package::package(&notes(&version)?)
+            package::package(&notes(version)?)
         }
         Some(Step::Publish { registry, chart }) => {
             let spin = tools::find_or_fetch(HostKind::Spin)?;
@@ -93,14 +88,10 @@ fn files() -> PathBuf {
     target().join("release-files")
 }
 
-/// The version of the tree. The manifests that name it agree.
-fn version() -> Result<String> {
+/// The version of the tree, which is this package's too. The manifests that name it agree.
+fn version() -> Result<&'static str> {
+    let version = env!("CARGO_PKG_VERSION");
     let read = |file: &str| fs::read_to_string(root().join(file)).context(file.to_owned());
-    let mut metadata = MetadataCommand::new();
-    let metadata = metadata.current_dir(root()).no_deps().exec()?;
-    let hello = metadata.root_package().context("there is a root package")?;
-    let version = hello.version.to_string();
-
     let spin: toml_edit::DocumentMut = read("spin.toml")?.parse()?;
     let spin = spin["application"]["version"].as_str();
     let chart: yaml_serde::Value = yaml_serde::from_str(&read("deploy/chart/Chart.yaml")?)?;

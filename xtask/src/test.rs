@@ -69,36 +69,32 @@ pub enum Skip {
 }
 
 impl Skip {
-    /// The parts that do without it where it cannot be had.
-    fn parts(self) -> &'static [Choice] {
-        match self {
-            Self::Schemas => &[Choice::Manifests, Choice::Platform],
-            Self::Charts | Self::Terraform | Self::Terragrunt => &[Choice::Platform],
-            Self::Advisories => &[Choice::SupplyChain],
-        }
-    }
-
-    /// What is left out where it cannot be had, and why that is.
-    fn says(self) -> (&'static str, &'static str) {
+    /// The parts that do without it where it cannot be had; what is left out then, and why that is.
+    fn about(self) -> (&'static [Choice], &'static str, &'static str) {
         match self {
             Self::Schemas => (
+                &[Choice::Manifests, Choice::Platform],
                 "custom resources against their schemas",
                 "there is no ../shared/schemas: name the directory as HELLO_SCHEMAS",
             ),
             Self::Charts => (
+                &[Choice::Platform],
                 "platform: the charts of others, with our values",
                 "no repository of charts answers: name a directory of them as HELLO_CHARTS",
             ),
             Self::Terraform => (
+                &[Choice::Platform],
                 "platform: the Terraform modules, and what IAM lets a backup do",
                 "there is no `terraform` on PATH: install it from \
                  https://developer.hashicorp.com/terraform/install",
             ),
             Self::Terragrunt => (
+                &[Choice::Platform],
                 "platform: the live tree of Terragrunt, and Atlantis' projects",
                 "there is neither `terragrunt` nor `go` on PATH: install Go from https://go.dev/dl",
             ),
             Self::Advisories => (
+                &[Choice::SupplyChain],
                 "supply chain: security advisories",
                 "their database cannot be fetched",
             ),
@@ -157,6 +153,7 @@ fn needs(part: Choice) -> &'static [&'static str] {
         ],
         Choice::Operations => &[
             "amtool",
+            "curl",
             "haproxy",
             "pg_dump",
             "postgres",
@@ -196,10 +193,6 @@ fn announce_fetches(chosen: &[Choice], named: bool) {
 }
 
 /// Runs everything, or what is chosen.
-///
-/// # Errors
-///
-/// If a test failed, or a part ran none or was skipped that is named.
 pub fn run(options: &Options) -> Result<()> {
     let all = Choice::value_variants().iter();
     if options.list {
@@ -233,9 +226,9 @@ pub fn run(options: &Options) -> Result<()> {
         parts.push(part?);
     }
     for skip in Skip::value_variants() {
-        let concerns = skip.parts().iter().any(|part| chosen.contains(part));
+        let (concerned, name, why) = skip.about();
+        let concerns = concerned.iter().any(|part| chosen.contains(part));
         if concerns && skip.is_missing(&parts) {
-            let (name, why) = skip.says();
             let allowed = !named || options.allow_skip.contains(skip);
             parts.push(Part::skipped(name, why, allowed));
         }
@@ -246,22 +239,18 @@ pub fn run(options: &Options) -> Result<()> {
     ] {
         let filters = filters(&chosen, choice);
         let has_to_run = named || kind == HostKind::Wasmcloud;
-        let program = match tools::find(kind) {
-            None if has_to_run && !filters.is_empty() => Some(tools::find_or_fetch(kind)?),
-            found => found,
-        };
-        match program {
-            _ if filters.is_empty() => {}
-            Some(program) => {
-                for filter in filters {
-                    parts.push(on_host(kind, &program, &filter)?);
-                }
-            }
-            None => parts.push(Part::skipped(
+        if filters.is_empty() {
+        } else if !has_to_run && tools::find(kind).is_none() {
+            parts.push(Part::skipped(
                 &kind.to_string(),
                 "there is no `spin` on PATH: install it from https://spinframework.dev",
                 true,
-            )),
+            ));
+        } else {
+            let program = tools::find_or_fetch(kind)?;
+            for filter in filters {
+                parts.push(on_host(kind, &program, &filter)?);
+            }
         }
     }
     summarise(&parts)
@@ -320,10 +309,6 @@ fn on_host(kind: HostKind, program: &Path, filter: &[&str]) -> Result<Part> {
 }
 
 /// Runs the table of requests, and the suite for stores, against `artifact`.
-///
-/// # Errors
-///
-/// If a test failed.
 pub fn table_against(artifact: &Path, kind: HostKind, program: &Path) -> Result<()> {
     let mut cargo = hosts(kind, program);
     cargo.env(host::ARTIFACT_VARIABLE, artifact);

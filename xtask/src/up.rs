@@ -1,11 +1,9 @@
 //! `cargo xtask up`: set up what is missing, build, and serve until Ctrl-C.
 
-use std::path::PathBuf;
-
 use anyhow::{Result, bail, ensure};
 
 use harness::{
-    host::{Host, Setup, Store, require_free},
+    host::{Host, Setup, Store, choose, require_free},
     postgres::{Address, Postgres},
     process::end_all_on_signal,
 };
@@ -39,10 +37,6 @@ enum StoreKind {
 }
 
 /// Serves until a signal comes, or the host ends.
-///
-/// # Errors
-///
-/// One sentence that says what is missing or taken.
 pub fn run(options: &Options) -> Result<()> {
     end_all_on_signal()?;
     require_free(options.port)?;
@@ -82,24 +76,4 @@ pub fn run(options: &Options) -> Result<()> {
     ));
     let status = host.wait()?;
     bail!("{kind} ended by itself, with {status}")
-}
-
-fn choose(host: Option<HostKind>) -> Result<(HostKind, PathBuf)> {
-    if let Some(kind) = host {
-        return Ok((kind, tools::find_or_fetch(kind)?));
-    }
-    for kind in HostKind::ALL {
-        if let Some(program) = tools::find(kind) {
-            return Ok((kind, program));
-        }
-    }
-    match tools::find_or_fetch(HostKind::Spin) {
-        Ok(program) => Ok((HostKind::Spin, program)),
-        Err(error) => {
-            eprintln!("{error:#}");
-            announce("going on with wasmCloud");
-            let program = tools::find_or_fetch(HostKind::Wasmcloud)?;
-            Ok((HostKind::Wasmcloud, program))
-        }
-    }
 }

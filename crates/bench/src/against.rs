@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use harness::{
-    host::{Host, Setup, free_port},
+    host::{Store, choose, free_port},
     process::end_all_on_signal,
 };
 use tools::{
@@ -18,9 +18,8 @@ use tools::{
 };
 
 use crate::{
-    choose,
-    load::{self, Load, Method, Sample, Service},
-    stats::{median, range},
+    load::{self, Measurement, Method, Service},
+    report::Results,
 };
 
 /// What can be chosen.
@@ -28,85 +27,44 @@ use crate::{
 pub struct Options {
     /// The revision to compare with, as git names it
     revision: String,
-    /// The host that both run on: Spin where there is one, else wasmCloud
-    #[arg(long)]
-    host: Option<HostKind>,
-    /// How often each is measured under each load
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
-    rounds: u32,
-    /// How long each run lasts
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=600))]
-    seconds: u32,
-    /// Keep-alive connections, with one request at a time on each
-    #[arg(long, value_delimiter = ',', default_values_t = [1, 32],
-          value_parser = clap::value_parser!(u32).range(1..=512))]
-    connections: Vec<u32>,
+    #[command(flatten)]
+    measurement: Measurement,
 }
 
-/// Measures GETs from key-value, and prints each one's results and their ratio.
+/// Measures GETs from key-value, and prints tables in Markdown.
 pub fn run(options: &Options) -> Result<()> {
     end_all_on_signal()?;
     load::prepare()?;
-    let (kind, program) = choose(options.host)?;
+    let (kind, program) = choose(options.measurement.host)?;
     componentize::build(Some(kind))?;
     let earlier = earlier(kind, &options.revision)?;
 
-    let start = |name: &'static str, artifact: &Path| {
-        let data = tools::fresh(&format!("bench/against/{name}"))?;
-        let log = data.join("log");
-        let setup = Setup::shipped(&data, Some(&log));
-        Host::start_artifact(kind, &program, artifact, free_port()?, setup)
+    let directory = tools::fresh("bench/run")?;
+    let start = |name: &str, artifact: &Path| {
+        let (data, port) = (directory.join(name), free_port()?);
+        crate::start(kind, &program, artifact, port, Store::Shipped, &data)
     };
     let hosts = [
-        start("earlier", &earlier)?,
         start("this", &kind.artifact())?,
+        start("earlier", &earlier)?,
     ];
     let services = [
-        Service::of("earlier", &hosts[0]),
-        Service::of("this", &hosts[1]),
+        Service::of("this tree", &hosts[0]),
+        Service::of("the revision", &hosts[1]),
     ];
     services.iter().try_for_each(Service::seed)?;
+    let cells =
+        options
+            .measurement
+            .measure(&[Method::Get], &services, None, &directory.join("wrk.log"))?;
+    let services = services.map(|service| service.name).to_vec();
     println!(
-        "GET from key-value on {kind}: {} and this tree, {} rounds of {} s",
-        options.revision, options.rounds, options.seconds
+        "GETs from key-value on {kind}, this tree beside {}; {}\n\n{}",
+        options.revision,
+        options.measurement,
+        Results { services, cells }
     );
-    let log = target().join("bench/against/wrk.log");
-    let mut rows = Vec::new();
-    for &connections in &options.connections {
-        let load = Load {
-            method: Method::Get,
-            connections,
-            seconds: options.seconds,
-            database: None,
-            log: &log,
-        };
-        rows.push(row(connections, &load.in_turn(&services, options.rounds)?));
-    }
-    println!(
-        "connections  earlier, 1/s  this, 1/s  ratio (of single rounds)  p50, ms      p99, ms      \
-         CPU time, µs/request"
-    );
-    rows.iter().for_each(|row| println!("{row}"));
     Ok(())
-}
-
-fn row(connections: u32, samples: &[Vec<Sample>]) -> String {
-    let of = |which: usize, value: fn(&Sample) -> f64| median(samples[which].iter().map(value));
-    let rounds = samples[0].iter().zip(&samples[1]);
-    let ratios = rounds.map(|(earlier, this)| this.throughput / earlier.throughput);
-    let (low, high) = range(ratios.clone());
-    let change = |value, decimals: usize| {
-        format!("{:.decimals$} → {:.decimals$}", of(0, value), of(1, value))
-    };
-    format!(
-        "{connections:>11}{:>14.0}{:>11.0}  {:.2} ({low:.2} to {high:.2})      {:<13}{:<13}{}",
-        of(0, |sample| sample.throughput),
-        of(1, |sample| sample.throughput),
-        median(ratios),
-        change(|sample| sample.p50, 2),
-        change(|sample| sample.p99, 2),
-        change(|sample| sample.cpu_time, 0),
-    )
 }
 
 /// Builds `revision` as its own tasks build it, and returns the component.

@@ -91,20 +91,11 @@ impl Baseline {
 
     /// The bytes of its packages: without Python itself, and compiled copies.
     pub fn bytes(&self) -> Result<u64> {
-        let mut pythons = fs::read_dir(self.0.with_file_name("lib"))?;
-        let python = pythons.next().context("it has no packages")??;
-        bytes_of(&python.path().join("site-packages"))
+        let mut du = Command::new("du");
+        du.args(["--summarize", "--bytes", "--exclude=__pycache__"])
+            .arg(self.0.with_file_name("lib"));
+        let said = read("measure the baseline's packages", &mut du)?;
+        let bytes = said.split_whitespace().next();
+        Ok(bytes.context("`du` says nothing")?.parse()?)
     }
-}
-
-fn bytes_of(path: &Path) -> Result<u64> {
-    if !path.is_dir() {
-        return Ok(fs::metadata(path)?.len());
-    }
-    if path.ends_with("__pycache__") {
-        return Ok(0);
-    }
-    fs::read_dir(path)?
-        .map(|entry| bytes_of(&entry?.path()))
-        .sum()
 }

@@ -11,6 +11,7 @@ mod report;
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -20,13 +21,16 @@ use report::{Event, Report};
 
 use harness::{
     client::Connection,
-    host::{Host, Setup, Store, free_port},
+    host::{Host, Store, choose, free_port},
     postgres::{Address, Postgres},
     process::end_all_on_signal,
 };
-use tools::{HostKind, run::announce};
+use tools::{
+    HostKind, root,
+    run::{announce, read},
+};
 
-use crate::choose;
+use crate::start;
 
 /// The versions' names, as the proxy has them.
 const VERSIONS: [&str; 2] = ["v1", "v2"];
@@ -40,7 +44,7 @@ pub struct Options {
     /// Requests a second: the load is constant
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(10..))]
     pub rate: u32,
-    /// The host: Spin where there is one, else wasmCloud
+    /// The host: Spin where it can be had, else wasmCloud
     #[arg(long)]
     pub host: Option<HostKind>,
 }
@@ -114,12 +118,7 @@ impl Stage {
         let share = self.options.requests / 6;
         let old = self.host(0, ports[0])?;
         println!("v1 is {}", build_of(ports[0])?);
-        let proxy = Proxy::start(
-            &self.haproxy,
-            &self.directory,
-            free_port()?,
-            &[(v1, ports[0]), (v2, ports[1])],
-        )?;
+        let proxy = self.proxy(&[(v1, ports[0]), (v2, ports[1])])?;
         let load = Load::start(proxy.port, self.options.rate);
         let mut events = Vec::new();
         let mut note = |what, swap| events.push(happens(&load, what, swap));
@@ -154,12 +153,7 @@ impl Stage {
         let port = free_port()?;
         let share = self.options.requests / 8;
         let old = self.host(0, port)?;
-        let proxy = Proxy::start(
-            &self.haproxy,
-            &self.directory,
-            free_port()?,
-            &[("either", port)],
-        )?;
+        let proxy = self.proxy(&[("either", port)])?;
         let load = Load::start(proxy.port, self.options.rate);
         load.wait_for(share)?;
         let stop = happens(&load, "stop v1", None);
@@ -181,18 +175,15 @@ impl Stage {
         })
     }
 
+    fn proxy(&self, versions: &[(&str, u16)]) -> Result<Proxy> {
+        Proxy::start(&self.haproxy, &self.directory, versions)
+    }
+
     fn host(&self, version: usize, port: u16) -> Result<Host> {
-        let data = format!("{port}/{}", VERSIONS[version]);
-        let data = self.directory.join(data);
-        fs::create_dir_all(&data)?;
-        let log = data.join("log");
-        let setup = Setup {
-            store: Store::Postgres(&self.database),
-            settings: &[("log_level", "warn")],
-            ..Setup::shipped(&data, Some(&log))
-        };
+        let data = self.directory.join(format!("{port}/{}", VERSIONS[version]));
+        let store = Store::Postgres(&self.database);
         let artifact = &self.artifacts[version];
-        Host::start_artifact(self.kind, &self.program, artifact, port, setup)
+        start(self.kind, &self.program, artifact, port, store, &data)
     }
 }
 
@@ -206,27 +197,17 @@ fn happens(load: &Load, what: &str, swap: Option<(&'static str, &'static str)>) 
     }
 }
 
-/// The contract in a few requests, made of a version that nobody else asks yet.
+/// The chart's smoke test, of a version that nobody else asks yet.
 fn smoke_test(port: u16) -> Result<()> {
-    let json = [("content-type", "application/json")];
-    let good: &[u8] = br#"{"dateOfBirth":"1990-06-20"}"#;
-    let bad: &[u8] = br#"{"dateOfBirth":"1990-02-30"}"#;
-    for (method, path, body, status) in [
-        ("GET", "/readyz", &b""[..], 200),
-        ("PUT", "/hello/SmokeTest", good, 204),
-        ("GET", "/hello/SmokeTest", b"", 200),
-        ("PUT", "/hello/SmokeTest", bad, 400),
-        ("GET", "/hello/SmokeTestNobody", b"", 404),
-    ] {
-        let headers: &[_] = if body.is_empty() { &[] } else { &json };
-        let answer = Connection::open(port)?.exchange(method, path, headers, body)?;
-        let is = answer.status;
-        ensure!(
-            is == status,
-            "the smoke test failed: {method} {path} is answered with {is}, not {status}"
-        );
-    }
-    Ok(())
+    tools::find_or_fetch("curl")?;
+    read(
+        "see that v2 keeps the contract",
+        Command::new("sh")
+            .arg(root().join("deploy/chart/files/smoke.sh"))
+            .env("PATH", tools::path())
+            .env("HELLO_URL", format!("http://127.0.0.1:{port}")),
+    )
+    .map(drop)
 }
 
 /// What the version on `port` says of itself.

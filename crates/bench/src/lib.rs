@@ -4,9 +4,9 @@
 //! | module | what it measures |
 //! | --- | --- |
 //! | here | the latency of a host that is serving |
-//! | `compare` | hello beside the FastAPI service of `baseline`, with what `usage` sees; `report` is its tables |
+//! | `compare` | hello beside the FastAPI service of `baseline` |
 //! | `against` | this tree beside an earlier revision of it |
-//! | `load` | what both do: services on this machine, loaded by wrk in turn |
+//! | `load`, `usage`, `report` | what both do: services on this machine, loaded by wrk in turn; what they use meanwhile; tables |
 //! | [`cutover`] | a swap of two versions while requests come |
 //!
 //! An error is one sentence: what is missing, or which service does not answer as it should.
@@ -21,12 +21,16 @@ mod stats;
 mod usage;
 
 use std::{
-    path::PathBuf,
+    fs,
+    path::Path,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
-use harness::client::Connection;
+use harness::{
+    client::Connection,
+    host::{Host, Setup, Store},
+};
 use stats::percentile;
 use tools::HostKind;
 
@@ -92,24 +96,24 @@ fn latency(port: u16, requests: u32) -> Result<()> {
 /// Saves the date of birth of a user.
 fn put(connection: &mut Connection, user: &str, date: &str) -> Result<()> {
     let body = format!(r#"{{"dateOfBirth":"{date}"}}"#);
-    let json = [("content-type", "application/json")];
-    exchange(connection, "PUT", user, &json, body.as_bytes(), 204)
+    exchange(connection, "PUT", user, body.as_bytes(), 204)
 }
 
 /// Asks for the greeting of a user that there is.
 fn get(connection: &mut Connection, user: &str) -> Result<()> {
-    exchange(connection, "GET", user, &[], b"", 200)
+    exchange(connection, "GET", user, b"", 200)
 }
 
 fn exchange(
     connection: &mut Connection,
     method: &str,
     user: &str,
-    headers: &[(&str, &str)],
     body: &[u8],
     status: u16,
 ) -> Result<()> {
-    let answer = connection.exchange(method, &format!("/hello/{user}"), headers, body)?;
+    // hello takes a body without it as JSON too; the baseline does not.
+    let json = [("content-type", "application/json")];
+    let answer = connection.exchange(method, &format!("/hello/{user}"), &json, body)?;
     let is = answer.status;
     ensure!(
         is == status,
@@ -118,9 +122,20 @@ fn exchange(
     Ok(())
 }
 
-/// The host to measure on, and its program: Spin where there is one, else wasmCloud.
-fn choose(host: Option<HostKind>) -> Result<(HostKind, PathBuf)> {
-    let spin = || tools::find(HostKind::Spin).map(|_| HostKind::Spin);
-    let kind = host.or_else(spin).unwrap_or(HostKind::Wasmcloud);
-    Ok((kind, tools::find_or_fetch(kind)?))
+/// Starts a host with a component, its store and its log in `data`.
+fn start(
+    kind: HostKind,
+    program: &Path,
+    artifact: &Path,
+    port: u16,
+    store: Store,
+    data: &Path,
+) -> Result<Host> {
+    fs::create_dir_all(data)?;
+    let log = data.join("log");
+    let setup = Setup {
+        store,
+        ..Setup::shipped(data, Some(&log))
+    };
+    Host::start_artifact(kind, program, artifact, port, setup)
 }

@@ -11,9 +11,11 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use harness::{client::Connection, host::Host, process::Process};
+use tools::{HostKind, run::announce};
 
 use crate::{
     get, put,
+    report::Cell,
     usage::{Usage, usage},
 };
 
@@ -38,19 +40,33 @@ pub enum Method {
     Put,
 }
 
+/// How much is measured.
+#[derive(Debug, clap::Args)]
+pub struct Measurement {
+    /// The host that hello runs on: Spin where it can be had, else wasmCloud
+    #[arg(long)]
+    pub host: Option<HostKind>,
+    /// How often each service is measured under each load
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
+    rounds: u32,
+    /// How long each run lasts
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=600))]
+    seconds: u32,
+    /// Keep-alive connections, with one request at a time on each
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 8, 32, 64],
+          value_parser = clap::value_parser!(u32).range(1..=512))]
+    connections: Vec<u32>,
+}
+
 /// A run of wrk.
-#[derive(Debug)]
-pub struct Load<'a> {
-    /// What it asks.
-    pub method: Method,
-    /// Keep-alive connections, with one request at a time on each.
-    pub connections: u32,
-    /// How long it lasts.
-    pub seconds: u32,
+struct Load<'a> {
+    method: Method,
+    connections: u32,
+    seconds: u32,
     /// The process of the services' database, if they have one.
-    pub database: Option<u32>,
+    database: Option<u32>,
     /// The file that takes wrk's output.
-    pub log: &'a Path,
+    log: &'a Path,
 }
 
 /// A server on this machine.
@@ -110,27 +126,22 @@ pub fn prepare() -> Result<String> {
 }
 
 /// The name of user `number`, the same as in load.lua.
-fn username(prefix: &str, number: u32) -> String {
+fn username(prefix: &str, mut number: u32) -> String {
     let mut name = prefix.to_owned();
-    let mut rest = number;
     loop {
-        name.push(digit(b'a', rest));
-        rest /= 26;
-        if rest == 0 {
+        name.push(char::from(
+            b"abcdefghijklmnopqrstuvwxyz"[number as usize % 26],
+        ));
+        number /= 26;
+        if number == 0 {
             return name;
         }
     }
 }
 
-/// A name's capitals say which run made it, so that its small letters can count.
-fn prefix(number: u32) -> String {
-    let digits = [number / 676, number / 26, number];
-    digits.map(|rest| digit(b'A', rest)).iter().collect()
-}
-
-fn digit(zero: u8, number: u32) -> char {
-    let digit = u8::try_from(number % 26).unwrap_or_else(|_| unreachable!("it is below 26"));
-    char::from(zero + digit)
+/// What the users of a run of PUTs are called before their number: no run saves those of another.
+fn prefix(run: u32) -> String {
+    username("Run", run) + "User"
 }
 
 impl Service {
@@ -149,48 +160,83 @@ impl Service {
         for number in 0..USERS {
             let (year, month, day) = (1900 + number % 120, 1 + number % 12, 1 + number % 28);
             let user = username(SEEDED, number);
-            put(
-                &mut connection,
-                &user,
-                &format!("{year}-{month:02}-{day:02}"),
-            )
-            .and_then(|()| get(&mut connection, &user))
-            .context(self.name)?;
+            let date = format!("{year}-{month:02}-{day:02}");
+            put(&mut connection, &user, &date)
+                .and_then(|()| get(&mut connection, &user))
+                .context(self.name)?;
         }
         Ok(())
     }
 }
 
-impl Load<'_> {
-    /// Puts the load on each service `rounds` times, and gives the samples of each, one a round.
-    /// Each round begins with another service.
-    pub fn in_turn(&self, services: &[Service], rounds: u32) -> Result<Vec<Vec<Sample>>> {
-        let (method, connections) = (self.method, self.connections);
-        let mut samples = vec![Vec::new(); services.len()];
-        for round in 0..rounds as usize {
-            for turn in 0..services.len() {
-                let which = (round + turn) % services.len();
-                let name = services[which].name;
-                let sample = self
-                    .run(services[which])
-                    .with_context(|| format!("{name}, {method} over {connections} connections"))?;
-                eprintln!(
-                    "{method}, {connections:>2} connections, round {}: {name:<18}{:>7.0}/s  \
-                     p50 {:.2} ms  p99 {:.2} ms",
-                    round + 1,
-                    sample.throughput,
-                    sample.p50,
-                    sample.p99
-                );
-                samples[which].push(sample);
+impl fmt::Display for Measurement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} rounds of {} s", self.rounds, self.seconds)
+    }
+}
+
+impl Measurement {
+    /// Puts each load on each service in turn. Each round begins with another service.
+    pub fn measure(
+        &self,
+        methods: &[Method],
+        services: &[Service],
+        database: Option<u32>,
+        log: &Path,
+    ) -> Result<Vec<Cell>> {
+        let load = |method, connections, seconds| Load {
+            method,
+            connections,
+            seconds,
+            database,
+            log,
+        };
+        announce("warming up");
+        let most = self.connections.iter().copied().max().unwrap_or(1);
+        for &method in methods {
+            for service in services {
+                load(method, most, 1).run(service)?;
             }
         }
-        Ok(samples)
+        let mut cells = Vec::new();
+        for &method in methods {
+            for &connections in &self.connections {
+                let load = load(method, connections, self.seconds);
+                let mut samples = vec![Vec::new(); services.len()];
+                for round in 0..self.rounds as usize {
+                    for turn in 0..services.len() {
+                        let which = (round + turn) % services.len();
+                        samples[which].push(load.run(&services[which])?);
+                    }
+                }
+                cells.push(Cell {
+                    method,
+                    connections,
+                    samples,
+                });
+            }
+        }
+        Ok(cells)
+    }
+}
+
+impl Load<'_> {
+    /// Puts the load on `service`, and says what came of it.
+    fn run(&self, service: &Service) -> Result<Sample> {
+        let what = format!(
+            "{}, {} over {} connections",
+            service.name, self.method, self.connections
+        );
+        let sample = self.sample(service).with_context(|| what.clone())?;
+        eprintln!(
+            "{what}: {:.0}/s, p50 {:.2} ms, p99 {:.2} ms",
+            sample.throughput, sample.p50, sample.p99
+        );
+        Ok(sample)
     }
 
     /// Puts the load on `service`, and fails if any request got no answer or another one than 2xx.
-    fn run(&self, service: Service) -> Result<Sample> {
-        // Another one for every run: no run saves the users of another.
+    fn sample(&self, service: &Service) -> Result<Sample> {
         static RUNS: AtomicU32 = AtomicU32::new(0);
         let prefix = match self.method {
             Method::Get => SEEDED.to_owned(),
@@ -268,7 +314,7 @@ mod tests {
         assert_eq!(username("Seed", 0), "Seeda");
         assert_eq!(username("Seed", 25), "Seedz");
         assert_eq!(username("Seed", 26), "Seedab");
-        assert_eq!((prefix(0), prefix(27)), ("AAA".into(), "ABB".into()));
+        assert_eq!(prefix(26), "RunabUser");
     }
 
     #[test]

@@ -17,21 +17,11 @@ use crate::{
 const BEGIN: &str = "<!-- results: begin -->";
 const END: &str = "<!-- results: end -->";
 
-/// All that a comparison found. Of the three services, the last is the baseline.
-pub struct Report {
-    /// The command that made it.
-    pub command: String,
-    /// What ran, and where.
-    pub facts: Vec<(&'static str, String)>,
-    /// The bytes of the component.
-    pub artifact: u64,
-    /// The bytes of the baseline's packages.
-    pub packages: u64,
+/// What was measured of some services, of which the last is the baseline.
+pub struct Results {
     /// The services' names.
-    pub contenders: [&'static str; 3],
-    /// The services' memory before the load, in bytes.
-    pub idle: Vec<u64>,
-    /// What was measured.
+    pub services: Vec<&'static str>,
+    /// The loads.
     pub cells: Vec<Cell>,
 }
 
@@ -58,105 +48,77 @@ const COLUMNS: [Column; 6] = [
 ];
 
 impl Cell {
-    fn median(&self, contender: usize, value: fn(&Sample) -> f64) -> f64 {
-        median(self.samples[contender].iter().map(value))
+    fn median(&self, service: usize, value: fn(&Sample) -> f64) -> f64 {
+        median(self.samples[service].iter().map(value))
     }
 
     /// The lowest and the highest ratio of throughputs within one round.
-    fn spread(&self, contender: usize, baseline: usize) -> (f64, f64) {
-        let rounds = self.samples[contender].iter().zip(&self.samples[baseline]);
-        range(rounds.map(|(hello, baseline)| hello.throughput / baseline.throughput))
-    }
-
-    /// A row: the cell, the contender's `name`, and `text` for each column.
-    fn row(&self, name: &str, text: impl Fn(Column) -> String) -> Vec<String> {
-        let mut row = vec![
-            self.method.to_string(),
-            self.connections.to_string(),
-            name.to_owned(),
-        ];
-        row.extend(COLUMNS.map(text));
-        row
+    fn spread(&self, service: usize, baseline: usize) -> (f64, f64) {
+        let rounds = self.samples[service].iter().zip(&self.samples[baseline]);
+        range(rounds.map(|(service, baseline)| service.throughput / baseline.throughput))
     }
 }
 
-impl Display for Report {
+impl Results {
+    /// A row for each load and each of the first `services`, with `text` in each column.
+    fn table(&self, services: usize, text: impl Fn(&Cell, usize, Column) -> String) -> String {
+        let row = |cell: &Cell, service: usize| {
+            let labels = [
+                cell.method.to_string(),
+                cell.connections.to_string(),
+                self.services[service].to_owned(),
+            ];
+            let columns = COLUMNS.map(|column| text(cell, service, column));
+            [&labels[..], &columns].concat()
+        };
+        let cells = self.cells.iter();
+        let rows = cells.flat_map(|cell| (0..services).map(move |service| row(cell, service)));
+        table(
+            &["request", "connections", "service"],
+            &COLUMNS.map(|(name, _, _)| name),
+            rows,
+        )
+    }
+}
+
+impl Display for Results {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "```sh\n{}\n```\n", self.command)?;
-        let facts = self.facts.iter();
-        let facts = facts.map(|(what, which)| vec![(*what).to_owned(), which.trim().to_owned()]);
-        write_table(f, &["what", "which"], facts)?;
-
-        let baseline = self.contenders.len() - 1;
-        writeln!(
+        let baseline = self.services.len() - 1;
+        let ratios = self.table(baseline, |cell, service, (column, _, value)| {
+            let ratio = cell.median(service, value) / cell.median(baseline, value);
+            let (low, high) = cell.spread(service, baseline);
+            match column {
+                "requests/s" => format!("{ratio:.2} ({low:.2} to {high:.2})"),
+                _ => format!("{ratio:.2}"),
+            }
+        });
+        let medians = self.table(baseline + 1, |cell, service, (_, decimals, value)| {
+            format!("{:.decimals$}", cell.median(service, value))
+        });
+        write!(
             f,
-            "\n### Ratios: hello / FastAPI\n\n\
+            "### Ratios to {}\n\n\
              Above 1 is better for requests/s, with the ratios of single rounds in brackets; \
-             below 1 is better for all else.\n"
-        )?;
-        let ratios = (0..baseline).flat_map(|contender| {
-            let name = self.contenders[contender];
-            let store = name.rsplit(", ").next().unwrap_or(name);
-            self.cells.iter().map(move |cell| {
-                cell.row(store, |(column, _, value)| {
-                    let ratio = cell.median(contender, value) / cell.median(baseline, value);
-                    let (low, high) = cell.spread(contender, baseline);
-                    match column {
-                        "requests/s" => format!("{ratio:.2} ({low:.2} to {high:.2})"),
-                        _ => format!("{ratio:.2}"),
-                    }
-                })
-            })
-        });
-        write_table(f, &["request", "connections", "hello's store"], ratios)?;
-
-        writeln!(f, "\n### Results: medians\n")?;
-        let medians = self.cells.iter().flat_map(|cell| {
-            self.contenders.iter().enumerate().map(|(contender, name)| {
-                cell.row(name, |(_, decimals, value)| {
-                    format!("{:.decimals$}", cell.median(contender, value))
-                })
-            })
-        });
-        write_table(f, &["request", "connections", "service"], medians)?;
-
-        writeln!(f, "\n### Sizes\n")?;
-        let (artifact, packages) = (self.artifact, self.packages);
-        let times = packages / artifact.max(1);
-        let mut sizes = vec![
-            ("hello's component".to_owned(), format!("{artifact} bytes")),
-            (
-                "the baseline's packages, without Python".to_owned(),
-                format!("{packages} bytes: {times} times as much"),
-            ),
-        ];
-        sizes.extend(self.contenders.iter().zip(&self.idle).map(|(name, idle)| {
-            (
-                format!("memory before the load: {name}"),
-                format!("{} MB", idle / 1_000_000),
-            )
-        }));
-        let sizes = sizes.into_iter().map(|(what, size)| vec![what, size]);
-        write_table(f, &["what", "size"], sizes)
+             below 1 is better for all else.\n\n\
+             {ratios}\n### Results: medians\n\n{medians}",
+            self.services[baseline]
+        )
     }
 }
 
-/// A table in Markdown. One of three labels has the results' columns behind them.
-fn write_table(
-    f: &mut Formatter<'_>,
+/// A table in Markdown, with `labels` to the left and `numbers` to the right.
+pub fn table<Row: AsRef<[String]>>(
     labels: &[&str],
-    rows: impl Iterator<Item = Vec<String>>,
-) -> fmt::Result {
-    let results = COLUMNS.iter().filter(|_| labels.len() == 3);
-    let names = results.clone().map(|(name, _, _)| *name);
-    let names: Vec<&str> = labels.iter().copied().chain(names).collect();
-    let rules = labels.iter().map(|_| "---").chain(results.map(|_| "---:"));
-    writeln!(f, "| {} |", names.join(" | "))?;
-    writeln!(f, "| {} |", rules.collect::<Vec<_>>().join(" | "))?;
+    numbers: &[&str],
+    rows: impl IntoIterator<Item = Row>,
+) -> String {
+    let names = [labels, numbers].concat().join(" | ");
+    let rules = "| --- ".repeat(labels.len()) + &"| ---: ".repeat(numbers.len());
+    let mut table = format!("| {names} |\n{rules}|\n");
     for row in rows {
-        writeln!(f, "| {} |", row.join(" | "))?;
+        table += &format!("| {} |\n", row.as_ref().join(" | "));
     }
-    Ok(())
+    table
 }
 
 /// Puts `results` between the two marks of `file`.
@@ -172,10 +134,8 @@ pub fn write(file: &Path, results: &str) -> Result<()> {
 fn replaced(old: &str, results: &str) -> Option<String> {
     let (before, rest) = old.split_once(BEGIN)?;
     let (_, after) = rest.split_once(END)?;
-    Some(format!(
-        "{before}{BEGIN}\n\n{}\n\n{END}{after}",
-        results.trim()
-    ))
+    let results = results.trim();
+    Some(format!("{before}{BEGIN}\n\n{results}\n\n{END}{after}"))
 }
 
 #[cfg(test)]

@@ -21,19 +21,11 @@ use tools::{
 const REVISION_VARIABLE: &str = "HELLO_REVISION";
 
 /// Builds the artifact of `host`, or of all hosts, and says how large each is.
-///
-/// # Errors
-///
-/// One sentence, if there is no compiler or the build fails.
 pub fn build(host: Option<HostKind>) -> Result<()> {
     build_as(host, &revision())
 }
 
 /// [`build`] of what will say that it is of `revision`.
-///
-/// # Errors
-///
-/// As [`build`].
 pub fn build_as(host: Option<HostKind>, revision: &str) -> Result<()> {
     let compiler = Compiler::find_or_fetch()?;
     for host in host.map_or_else(|| HostKind::ALL.to_vec(), |host| vec![host]) {
@@ -47,11 +39,8 @@ pub fn build_as(host: Option<HostKind>, revision: &str) -> Result<()> {
     Ok(())
 }
 
-/// Builds each component once more, from nothing and in another directory, and compares.
-///
-/// # Errors
-///
-/// One sentence, if it is not the artifact to the byte, or the build fails.
+/// Builds each component once more, from nothing and in another directory: it has to be the artifact
+/// to the byte.
 pub fn verify(host: Option<HostKind>) -> Result<()> {
     let compiler = Compiler::find_or_fetch()?;
     // Outside the project, whose .cargo/config.toml would count there too.

@@ -3,7 +3,7 @@
 use std::{
     fs,
     net::{Ipv4Addr, TcpListener},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, ExitStatus},
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
@@ -19,7 +19,7 @@ use crate::{
     postgres::Address,
     process::Process,
 };
-use tools::{HostKind, root, target};
+use tools::{HostKind, root, run::announce, target};
 
 /// What `tests/hosts` reads: the host to test.
 pub const KIND_VARIABLE: &str = "HELLO_HOST";
@@ -114,6 +114,26 @@ pub fn require_free(port: u16) -> Result<()> {
     Ok(())
 }
 
+/// The host to take, and its program: what is named, else what there is, Spin first; and where there
+/// is none, what can be fetched.
+pub fn choose(host: Option<HostKind>) -> Result<(HostKind, PathBuf)> {
+    if let Some(kind) = host {
+        return Ok((kind, tools::find_or_fetch(kind)?));
+    }
+    let found = |kind| Some((kind, tools::find(kind)?));
+    if let Some(host) = HostKind::ALL.into_iter().find_map(found) {
+        return Ok(host);
+    }
+    tools::find_or_fetch(HostKind::Spin)
+        .map(|program| (HostKind::Spin, program))
+        .or_else(|error| {
+            eprintln!("{error:#}");
+            announce("going on with wasmCloud");
+            let program = tools::find_or_fetch(HostKind::Wasmcloud)?;
+            Ok((HostKind::Wasmcloud, program))
+        })
+}
+
 impl Host {
     /// Starts `program`, the host of `kind`, with the shipped configuration, and waits until
     /// it answers.
@@ -203,28 +223,26 @@ fn spin(program: &Path, artifact: &Path, port: u16, setup: &Setup) -> Result<Com
         .arg(config)
         .arg("--state-dir")
         .arg(setup.data.join(".spin"));
-    for (name, value) in setup.settings {
-        command.env(format!("SPIN_VARIABLE_{}", name.to_uppercase()), value);
-    }
+    let port;
+    let mut variables = setup.settings.to_vec();
     match setup.store {
         Store::Shipped => {}
-        Store::Named(name) => {
-            command.env("SPIN_VARIABLE_STORE", name);
-        }
+        Store::Named(name) => variables.push(("store", name)),
         Store::Postgres(address) => {
-            let port = address.port.to_string();
-            for (variable, value) in [
-                ("STORE", "postgres"),
-                ("POSTGRES_HOST", &address.host),
-                ("POSTGRES_PORT", &port),
-                ("POSTGRES_DATABASE", &address.database),
-                ("POSTGRES_USER", &address.user),
-                ("POSTGRES_PASSWORD", &address.password),
-                ("POSTGRES_SSLMODE", &address.sslmode),
-            ] {
-                command.env(format!("SPIN_VARIABLE_{variable}"), value);
-            }
+            port = address.port.to_string();
+            variables.extend([
+                ("store", "postgres"),
+                ("postgres_host", &address.host),
+                ("postgres_port", &port),
+                ("postgres_database", &address.database),
+                ("postgres_user", &address.user),
+                ("postgres_password", &address.password),
+                ("postgres_sslmode", &address.sslmode),
+            ]);
         }
+    }
+    for (name, value) in variables {
+        command.env(format!("SPIN_VARIABLE_{}", name.to_uppercase()), value);
     }
     Ok(command)
 }

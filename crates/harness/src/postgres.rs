@@ -209,6 +209,12 @@ impl Postgres {
         Ok(())
     }
 
+    /// The number of the server's first process.
+    pub fn id(&self) -> Result<u32> {
+        let server = self.server.as_ref();
+        Ok(server.context("Postgres does not run")?.id())
+    }
+
     /// Ends the server in an orderly way.
     pub fn stop(&mut self) {
         self.server = None;

@@ -11,7 +11,7 @@ use harness::{
 use tools::{HostKind, root, run::announce};
 
 use super::{
-    VALUES, files, notes, package,
+    VALUES, notes, package,
     registry::{Image, layers, publish, pull_back},
     version, with_version,
 };
@@ -24,7 +24,7 @@ pub fn run() -> Result<()> {
     end_all_on_signal()?;
     let version = version()?;
     // Between two releases, what the next one brings.
-    let notes = notes(&version).or_else(|_| notes("Unreleased"))?;
+    let notes = notes(version).or_else(|_| notes("Unreleased"))?;
     package::package(&notes)?;
     let (_registry, port) = start_registry()?;
     let spin = tools::find_or_fetch(HostKind::Spin);
@@ -35,17 +35,12 @@ pub fn run() -> Result<()> {
     println!("\n==> in the registry");
     for image in &images {
         let layers = layers(image, port)?;
-        let file = pull_back(image, &pulled, &version)?;
-        let packaged = files().join(match image.name {
-            "chart" => format!("hello-{version}.tgz"),
-            "wasmcloud_component" => "hello_wasmcloud.wasm".to_owned(),
-            _ => "hello_spin.wasm".to_owned(),
-        });
-        let digest = format!("sha256:{}", tools::sha256(&packaged)?);
+        let file = pull_back(image, &pulled, version)?;
+        let digest = format!("sha256:{}", tools::sha256(&image.file)?);
         ensure!(
             layers.contains(&digest),
             "{image} does not hold {}: {layers:?}",
-            packaged.display()
+            image.file.display()
         );
         println!("{}: {image}", image.name);
         println!("  packaged {digest}, in the registry the same");
@@ -66,7 +61,7 @@ pub fn run() -> Result<()> {
     }
 
     match spin {
-        Ok(_) => propose(&images[0], &version)?,
+        Ok(_) => propose(&images[0], version)?,
         Err(error) => println!(
             "\n==> SKIPPED: the Spin application, its tests, and the pull request that names it: \
              {error:#}"

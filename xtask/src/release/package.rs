@@ -31,7 +31,7 @@ pub fn package(notes: &str) -> Result<()> {
         Command::new(tools::find_or_fetch("helm")?)
             .arg("package")
             .arg(root().join("deploy/chart"))
-            .args(["--app-version", &version()?, "--destination"])
+            .args(["--app-version", version()?, "--destination"])
             .arg(&files),
     )?;
     Ok(fs::write(files.join("notes.md"), notes)?)

@@ -19,6 +19,8 @@ use super::{files, version};
 /// Something in a registry.
 pub struct Image {
     pub name: &'static str,
+    /// What was packaged.
+    pub file: PathBuf,
     pub repository: String,
     pub digest: String,
 }
@@ -38,25 +40,24 @@ pub fn publish(
     insecure: bool,
 ) -> Result<Vec<Image>> {
     let version = version()?;
-    let wash = tools::find_or_fetch(HostKind::Wasmcloud)?;
     let insecure_flag = insecure.then_some("--insecure");
     let mut images = Vec::new();
-    let mut push = |name: &'static str, repository: String, command: &mut Command| {
+    let mut push = |name, repository: &str, file: &Path, command: &mut Command| {
         announce(&format!("pushing to {repository}"));
-        let digest = digest_in(&said(command)?)?;
         images.push(Image {
             name,
-            repository,
-            digest,
+            file: file.to_owned(),
+            repository: repository.to_owned(),
+            digest: digest_in(&said(command)?)?,
         });
         anyhow::Ok(())
     };
 
     // spin.toml names the component where it is built.
     let artifact = HostKind::Spin.artifact();
+    let file = files().join("hello_spin.wasm");
     fs::create_dir_all(artifact.parent().context("it is in a directory")?)?;
-    fs::copy(files().join("hello_spin.wasm"), &artifact)
-        .context("nothing is packaged: run `cargo xtask release package`")?;
+    fs::copy(&file, &artifact).context("nothing is packaged: run `cargo xtask release package`")?;
     if let Some(spin) = spin {
         let repository = format!("{registry}/hello");
         let mut command = Command::new(spin);
@@ -66,29 +67,32 @@ pub fn publish(
             .arg("--from")
             .arg(root().join("spin.toml"))
             .arg(format!("{repository}:{version}"));
-        push("spin_application", repository, &mut command)?;
+        push("spin_application", &repository, &file, &mut command)?;
     }
     for (name, kind) in [
         ("spin_component", HostKind::Spin),
         ("wasmcloud_component", HostKind::Wasmcloud),
     ] {
         let repository = format!("{registry}/hello-{kind}");
-        let mut command = Command::new(&wash);
+        let file = files().join(format!("hello_{kind}.wasm"));
+        let mut command = Command::new(tools::find_or_fetch(HostKind::Wasmcloud)?);
         command
             .args(["--output", "json", "oci", "push"])
             .args(insecure_flag)
             .arg(format!("{repository}:{version}"))
-            .arg(files().join(format!("hello_{kind}.wasm")));
-        push(name, repository, &mut command)?;
+            .arg(&file);
+        push(name, &repository, &file, &mut command)?;
     }
     if chart {
+        let repository = format!("{registry}/charts");
+        let file = files().join(format!("hello-{version}.tgz"));
         let mut command = Command::new(tools::find_or_fetch("helm")?);
         command
             .arg("push")
             .args(insecure.then_some("--plain-http"))
-            .arg(files().join(format!("hello-{version}.tgz")))
-            .arg(format!("oci://{registry}/charts"));
-        push("chart", format!("{registry}/charts/hello"), &mut command)?;
+            .arg(&file)
+            .arg(format!("oci://{repository}"));
+        push("chart", &format!("{repository}/hello"), &file, &mut command)?;
     }
     Ok(images)
 }
@@ -111,38 +115,32 @@ fn digest_in(said: &str) -> Result<String> {
     Ok(format!("sha256:{digest}"))
 }
 
-/// Pulls an image into `directory`, by its digest. The application is what Spin itself pulls.
+/// Pulls an image into `directory`, by its digest. The application is what Spin itself pulls, and
+/// keeps in a cache of its own.
 pub fn pull_back(image: &Image, directory: &Path, version: &str) -> Result<Option<PathBuf>> {
-    let wasm = |kind: HostKind| Some(directory.join(format!("hello_{kind}.wasm")));
-    let file = match image.name {
-        "spin_application" => None,
-        "spin_component" => wasm(HostKind::Spin),
-        "wasmcloud_component" => wasm(HostKind::Wasmcloud),
-        _chart => Some(directory.join(format!("hello-{version}.tgz"))),
-    };
-    let program = match image.name {
-        "spin_application" => tools::find_or_fetch(HostKind::Spin)?,
-        "chart" => tools::find_or_fetch("helm")?,
-        _ => tools::find_or_fetch(HostKind::Wasmcloud)?,
-    };
-    let mut command = Command::new(program);
+    let file = directory.join(image.file.file_name().context("it is a file")?);
+    let mut command = Command::new(tools::find_or_fetch(match image.name {
+        "spin_application" => "spin",
+        "chart" => "helm",
+        _component => "wash",
+    })?);
     match image.name {
         "spin_application" => command
             .args(["registry", "pull", "--insecure", "--cache-dir"])
             .arg(directory.join("spin"))
             .arg(image.to_string()),
         "chart" => command
-            .args(["pull", "--plain-http"])
+            .args(["pull", "--plain-http", "--version", version])
             .arg(format!("oci://{}", image.repository))
-            .args(["--version", version, "--destination"])
+            .arg("--destination")
             .arg(directory),
-        _ => command
+        _component => command
             .args(["oci", "pull", "--insecure"])
             .arg(image.to_string())
-            .args(&file),
+            .arg(&file),
     };
     read("pull the image", &mut command)?;
-    Ok(file)
+    Ok((image.name != "spin_application").then_some(file))
 }
 
 /// The digest of each layer of an image, by its manifest.

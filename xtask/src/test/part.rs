@@ -12,19 +12,16 @@ use tools::{root, run::announce};
 /// A part that has run, or was skipped.
 pub struct Part {
     name: String,
-    outcome: Outcome,
+    counts: Counts,
+    /// What the summary says of it.
+    summary: String,
+    skipped: Option<Skipped>,
 }
 
-enum Outcome {
-    Ran {
-        counts: Counts,
-        took: Duration,
-        result: String,
-    },
-    Skipped {
-        why: String,
-        allowed: bool,
-    },
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Skipped {
+    Allowed,
+    Refused,
 }
 
 /// As the test runners count.
@@ -40,35 +37,38 @@ impl Part {
     pub fn skipped(name: &str, why: &str, allowed: bool) -> Self {
         Self {
             name: name.to_owned(),
-            outcome: Outcome::Skipped {
-                why: why.to_owned(),
-                allowed,
-            },
+            counts: Counts::default(),
+            summary: format!("SKIPPED, {why}"),
+            skipped: Some(if allowed {
+                Skipped::Allowed
+            } else {
+                Skipped::Refused
+            }),
         }
     }
 
     /// A part that is one measurement, with what came of it.
-    pub fn measured(name: &str, took: Duration, result: String, passes: bool) -> Self {
+    pub fn measured(name: &str, took: Duration, result: &str, passes: bool) -> Self {
         let counts = Counts {
             passed: u32::from(passes),
             failed: u32::from(!passes),
             ignored: 0,
         };
+        Self::ran(name, counts, took, result)
+    }
+
+    fn ran(name: &str, counts: Counts, took: Duration, result: &str) -> Self {
+        let Counts { passed, failed, .. } = counts;
+        let seconds = took.as_secs();
         Self {
             name: name.to_owned(),
-            outcome: Outcome::Ran {
-                counts,
-                took,
-                result,
-            },
+            counts,
+            summary: format!("{passed} passed, {failed} failed, in {seconds} s{result}"),
+            skipped: None,
         }
     }
 
-    /// Runs the tests of `cargo`; `filter` is for their runner.
-    ///
-    /// # Errors
-    ///
-    /// If cargo does not start. A test that fails is in the outcome.
+    /// Runs the tests of `cargo`; `filter` is for their runner. A test that fails is no error.
     pub fn run(name: &str, cargo: &mut Command, filter: &[&str]) -> Result<Self> {
         announce(&format!("testing: {name}"));
         let started = Instant::now();
@@ -92,20 +92,12 @@ impl Part {
         if !status.success() && counts.failed == 0 {
             counts.failed = 1;
         }
-        Ok(Self {
-            name: name.to_owned(),
-            outcome: Outcome::Ran {
-                counts,
-                took: started.elapsed(),
-                result: String::new(),
-            },
-        })
+        Ok(Self::ran(name, counts, started.elapsed(), ""))
     }
 
     /// Whether this is the part `name`, and its runner ignored a test.
     pub fn has_ignored(&self, name: &str) -> bool {
-        let ignored = matches!(self.outcome, Outcome::Ran { counts, .. } if counts.ignored > 0);
-        ignored && self.name == name
+        self.name == name && self.counts.ignored > 0
     }
 }
 
@@ -127,50 +119,33 @@ impl Counts {
     }
 }
 
-/// Prints the summary.
-///
-/// # Errors
-///
-/// If a test failed, a part ran none, or one was skipped that may not be.
+/// Prints the summary. It is an error if a test failed, a part ran none, or one was skipped that may
+/// not be.
 pub fn summarise(parts: &[Part]) -> Result<()> {
-    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
-    let (mut empty, mut refused) = (Vec::new(), Vec::new());
     println!("\n==> summary");
-    for Part { name, outcome } in parts {
-        match outcome {
-            Outcome::Ran {
-                counts,
-                took,
-                result,
-            } => {
-                println!(
-                    "{name}: {} passed, {} failed, in {} s{result}",
-                    counts.passed,
-                    counts.failed,
-                    took.as_secs()
-                );
-                passed += counts.passed;
-                failed += counts.failed;
-                if counts.passed + counts.failed == 0 {
-                    empty.push(name.as_str());
-                }
-            }
-            Outcome::Skipped { why, allowed } => {
-                println!("{name}: SKIPPED, {why}");
-                skipped += 1;
-                if !allowed {
-                    refused.push(name.as_str());
-                }
-            }
-        }
+    for Part { name, summary, .. } in parts {
+        println!("{name}: {summary}");
     }
-    println!("{passed} passed, {failed} failed, {skipped} skipped");
-    ensure!(empty.is_empty(), "no test ran in: {}", empty.join(", "));
+    let sum = |count: fn(&Part) -> u32| parts.iter().map(count).sum::<u32>();
+    let failed = sum(|part| part.counts.failed);
+    println!(
+        "{} passed, {failed} failed, {} skipped",
+        sum(|part| part.counts.passed),
+        sum(|part| part.skipped.is_some().into())
+    );
+    let names = |is: fn(&Part) -> bool| {
+        let parts = parts.iter().filter(|part| is(part));
+        let names: Vec<&str> = parts.map(|part| part.name.as_str()).collect();
+        names.join(", ")
+    };
+    let empty =
+        names(|part| part.skipped.is_none() && part.counts.passed + part.counts.failed == 0);
+    ensure!(empty.is_empty(), "no test ran in: {empty}");
     ensure!(failed == 0, "{failed} failed");
+    let refused = names(|part| part.skipped == Some(Skipped::Refused));
     ensure!(
         refused.is_empty(),
-        "a part that is named may not be skipped (--allow-skip lets it): {}",
-        refused.join(", ")
+        "a part that is named may not be skipped (--allow-skip lets it): {refused}"
     );
     Ok(())
 }
@@ -199,21 +174,13 @@ mod tests {
             failed,
             ignored: 0,
         };
-        let outcome = Outcome::Ran {
-            counts,
-            took: Duration::ZERO,
-            result: String::new(),
-        };
-        Part {
-            name: "native".to_owned(),
-            outcome,
-        }
+        Part::ran("native", counts, Duration::ZERO, "")
     }
 
     #[test]
     fn a_failure_an_empty_part_or_a_refused_skip_fails_the_run() {
         let skipped = |allowed| Part::skipped("schemas", "they are not there", allowed);
-        let measured = |passes| Part::measured("coverage", Duration::ZERO, String::new(), passes);
+        let measured = |passes| Part::measured("coverage", Duration::ZERO, "", passes);
         assert!(summarise(&[part(3, 0), skipped(true), measured(true)]).is_ok());
         assert!(summarise(&[part(3, 0), skipped(false)]).is_err());
         assert!(summarise(&[part(3, 0), measured(false)]).is_err());

@@ -172,9 +172,12 @@ impl Client {
             Some(connection) => connection,
             none => none.insert(Connection::open(port)?),
         };
-        let mut exchange = |method, headers: &[_], body: &[u8]| -> Result<_> {
-            let answer = connection.exchange(method, &target, headers, body)?;
+        let mut exchange = |method, body: &str, status| -> Result<_> {
+            // Without a content-type, a body is taken as JSON.
+            let answer = connection.exchange(method, &target, &[], body.as_bytes())?;
             *version = answer.header(VERSION_HEADER).map(str::to_owned);
+            let is = answer.status;
+            ensure!(is == status, "{method} is answered with {is}");
             Ok(answer)
         };
         if is_put {
@@ -182,25 +185,12 @@ impl Client {
             let birthday = before + Days::new(days);
             self.saved[user] = None;
             // 2000 has every day that a year can have.
-            let body = birthday
-                .format(r#"{"dateOfBirth":"2000-%m-%d"}"#)
-                .to_string();
-            let json = [("content-type", "application/json")];
-            let answer = exchange("PUT", &json, body.as_bytes())?;
-            ensure!(
-                answer.status == 204,
-                "PUT is answered with {}",
-                answer.status
-            );
+            let body = birthday.format(r#"{"dateOfBirth":"2000-%m-%d"}"#);
+            exchange("PUT", &body.to_string(), 204)?;
             self.saved[user] = Some(birthday);
             return Ok(());
         }
-        let answer = exchange("GET", &[], b"")?;
-        ensure!(
-            answer.status == 200,
-            "GET is answered with {}",
-            answer.status
-        );
+        let answer = exchange("GET", "", 200)?;
         let Some(birthday) = self.saved[user] else {
             return Ok(());
         };

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use harness::{client::Connection, process::Process, wait::wait_until};
+use harness::{client::Connection, host::free_port, process::Process, wait::wait_until};
 
 /// The header in which the proxy, and nobody else, says which version has answered.
 pub const VERSION_HEADER: &str = "x-version";
@@ -30,12 +30,8 @@ pub struct Proxy {
 
 impl Proxy {
     /// Starts `program` before `versions`, of which the first gets all requests.
-    pub fn start(
-        program: &Path,
-        directory: &Path,
-        port: u16,
-        versions: &[(&str, u16)],
-    ) -> Result<Self> {
+    pub fn start(program: &Path, directory: &Path, versions: &[(&str, u16)]) -> Result<Self> {
+        let port = free_port()?;
         let socket = directory.join("haproxy.sock");
         let mut config = format!(
             "global

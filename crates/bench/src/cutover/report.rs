@@ -4,8 +4,8 @@ use std::{fmt, time::Duration};
 
 use super::{VERSIONS, load::Record};
 
-/// Lines of a time line, about.
-const LINES: u32 = 30;
+/// Lines of a time line, at most about.
+const LINES: u64 = 30;
 
 /// Something that was done while the load went on.
 #[derive(Debug)]
@@ -67,30 +67,20 @@ impl Report {
 
     fn time_line(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let end = self.records.iter().map(|record| record.done).max();
-        let seconds = end.unwrap_or_default().as_secs_f64();
-        let step = [0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0]
-            .into_iter()
-            .find(|step| seconds / step <= f64::from(LINES))
-            .unwrap_or(300.0);
-        let step = Duration::from_secs_f64(step);
+        let seconds = end.unwrap_or_default().as_secs();
+        let step = seconds / LINES + 1;
         writeln!(f, "    from      v1      v2  neither  failed")?;
-        let mut from = Duration::ZERO;
-        while from < end.unwrap_or_default() {
-            let span = from..from + step;
-            let count = |is: &dyn Fn(&Record) -> bool| {
-                let records = self
-                    .records
-                    .iter()
-                    .filter(|record| span.contains(&record.done));
-                records.filter(|record| is(record)).count()
-            };
+        for from in (0..=seconds).step_by(usize::try_from(step).unwrap_or(1)) {
+            let span = Duration::from_secs(from)..Duration::from_secs(from + step);
+            let records = self.records.iter();
+            let records: Vec<_> = records.filter(|it| span.contains(&it.done)).collect();
+            let count = |is: &dyn Fn(&Record) -> bool| records.iter().filter(|it| is(it)).count();
             let by = |version| count(&|record| record.version.as_deref() == version);
             let events = self.events.iter().filter(|event| span.contains(&event.at));
             let events =
                 events.map(|event| format!("{:.1} s: {}", event.at.as_secs_f64(), event.what));
             let line = format!(
-                "{:6.1} s  {:6}  {:6}  {:7}  {:6}  {}",
-                from.as_secs_f64(),
+                "{from:6} s  {:6}  {:6}  {:7}  {:6}  {}",
                 by(Some(VERSIONS[0])),
                 by(Some(VERSIONS[1])),
                 by(None),
@@ -98,7 +88,6 @@ impl Report {
                 events.collect::<Vec<_>>().join("; ")
             );
             writeln!(f, "{}", line.trim_end())?;
-            from += step;
         }
         Ok(())
     }
