@@ -7,19 +7,23 @@ mod scripts;
 mod switch;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
 use anyhow::{Context, Result, ensure};
 use deploy_tests::{
     checker::{Checker, Object, no_problems},
     mutation::Mutations,
-    objects::{at, name, named, of_kind, strings_at, text, title},
+    objects::{at, by_kind, named, strings_at, text, title},
+    rules::{Rule, rules},
     yaml_files,
 };
 use libtest_mimic::Arguments;
-use serde_json::Value;
+
+/// rules.yaml.
+static RULES: LazyLock<BTreeMap<String, Rule>> = LazyLock::new(|| rules("manifests"));
 
 fn main() -> Result<()> {
     let arguments = Arguments::from_args();
@@ -61,19 +65,8 @@ fn main() -> Result<()> {
         };
         let kinds: BTreeSet<bool> = objects.iter().map(|object| object.custom).collect();
         assert!(!kinds.is_empty(), "{name} has no object");
-        for custom in kinds {
-            let kind = if custom {
-                "custom resources"
-            } else {
-                "objects"
-            };
-            let file = file.clone();
-            trials.push(checker.trial_of(
-                custom,
-                format!("{name}: valid {kind}"),
-                move |checker| no_problems(&checker.read(file)?, custom),
-            ));
-        }
+        let kinds = Vec::from_iter(kinds);
+        trials.extend(checker.trials_of_valid(&name, &kinds, move |checker| checker.read(&file)));
     }
     trials.extend(switch::trials(&checker));
     trials.extend(refused::trials(&checker, &mutations));
@@ -114,13 +107,10 @@ fn shown(file: &Path) -> String {
     path.display().to_string()
 }
 
-/// What no schema says: a version has a budget for disruptions, a smoke test, and a scale where it
-/// scales by itself; every image is named by digest; every Secret and ConfigMap that a pod needs is
-/// rendered or named by the values; and only the project's components may reach anything.
+/// The rule of versions; every image is named by digest; and every Secret and ConfigMap that a pod
+/// needs is rendered or named by the values.
 fn versions_are_whole(objects: &[Object]) -> Result<()> {
-    let mut apps = of_kind(objects, "SpinApp").peekable();
-    ensure!(apps.peek().is_some(), "there is no SpinApp");
-    apps.try_for_each(|app| is_whole(app, objects))?;
+    RULES["every version is whole"].check(&[("objects", &by_kind(objects))])?;
     let is_made = |kinds: &[&str], wanted: &str| {
         let mut kinds = kinds.iter();
         kinds.any(|kind| named(objects, kind, wanted).is_ok())
@@ -161,43 +151,3 @@ const FROM_ELSEWHERE: [&str; 4] = [
     "hello-redis",
     "hello-backup-bucket",
 ];
-
-/// [`versions_are_whole`], for one version.
-fn is_whole(app: &Value, objects: &[Object]) -> Result<()> {
-    let (name, spec) = (name(app), &app["spec"]);
-    let short = name.len() <= 52;
-    ensure!(short, "{name} has more than the 52 characters of a SpinApp");
-    let executor = text(spec, "/executor");
-    named(objects, "SpinAppExecutor", executor)
-        .with_context(|| format!("{name} has an executor that is not there"))?;
-    let budget = named(objects, "PodDisruptionBudget", name);
-    let budget = budget.with_context(|| format!("{name} has no PodDisruptionBudget"))?;
-    let selects = &budget["spec"]["selector"]["matchLabels"];
-    ensure!(
-        selects["core.spinkube.dev/app-name"] == name,
-        "the PodDisruptionBudget of {name} selects {selects}"
-    );
-    let url = format!("http://{name}");
-    let smoke_test =
-        of_kind(objects, "Job").find(|job| strings_at(job, &["value"]).contains(&url.as_str()));
-    let smoke_test = smoke_test.with_context(|| format!("{name} has no smoke test"))?;
-    // A hook would run again before a rollback, and hold it up where the version is broken.
-    let annotations = smoke_test["metadata"]["annotations"].to_string();
-    let no_hook = !annotations.contains("hook");
-    ensure!(no_hook, "the smoke test of {name} is a hook: {annotations}");
-    let scales = spec["enableAutoscaling"] == true;
-    let either = scales != spec["replicas"].is_number();
-    ensure!(either, "{name} needs replicas, or something that scales it");
-    let scalers = ["HorizontalPodAutoscaler", "ScaledObject"];
-    let mut scalers = scalers.iter().flat_map(|kind| of_kind(objects, kind));
-    let scaled = scalers.any(|object| text(object, "/spec/scaleTargetRef/name") == name);
-    ensure!(
-        scales == scaled,
-        "{name} scales by itself: {scales}; by an object: {scaled}"
-    );
-    for check in ["readiness", "liveness"] {
-        let timed = spec["checks"][check]["timeoutSeconds"].is_number();
-        ensure!(timed, "{name} has no time-out for its {check}");
-    }
-    Ok(())
-}

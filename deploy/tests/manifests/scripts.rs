@@ -73,10 +73,7 @@ fn the_migrations() -> Result<()> {
     let client = |program: &str, user: &str, password: &str| {
         let mut command = Command::new(program);
         command
-            .env("PGHOST", &owner.host)
-            .env("PGPORT", owner.port.to_string())
-            .env("PGDATABASE", &owner.database)
-            .env("PGSSLMODE", &owner.sslmode)
+            .envs(owner.environment())
             .env("PGUSER", user)
             .env("PGPASSWORD", password)
             .env("SERVICE_PASSWORD", SERVICE_PASSWORD);

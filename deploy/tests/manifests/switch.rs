@@ -2,21 +2,21 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
     path::PathBuf,
 };
 
 use anyhow::{Context, Result, ensure};
 use deploy_tests::{
-    checker::{CHART, Checker, no_problems},
+    checker::{CHART, Checker, no_problems, values_file},
     mutation::fails,
-    objects::{at, list, name, of_kind, only, strings, strings_at, text, title},
+    objects::{by_kind, list, only, strings, text, title},
+    service_values, stage_of, yaml,
 };
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
-use tempfile::TempDir;
+use tempfile::{TempDir, TempPath};
 
-use crate::{all_values, example};
+use crate::{RULES, all_values, example};
 
 type Test = fn(&Checker) -> Result<()>;
 
@@ -54,9 +54,8 @@ fn swaps_the_service(checker: &Checker) -> Result<()> {
 /// Objects by their titles.
 type Objects = BTreeMap<String, Value>;
 
-fn rendered(checker: &Checker, values: &[PathBuf], settings: &[String]) -> Result<Objects> {
-    let settings: Vec<&str> = settings.iter().map(String::as_str).collect();
-    let objects = checker.objects(values, &settings)?;
+fn rendered(checker: &Checker, values: &[PathBuf], settings: &[&str]) -> Result<Objects> {
+    let objects = checker.objects(values, settings)?;
     let count = objects.len();
     let objects = objects.into_iter().map(|one| (title(&one), one.object));
     let objects: Objects = objects.collect();
@@ -71,33 +70,21 @@ fn differences(before: &Objects, after: &Objects) -> Vec<String> {
     titles.into_iter().filter(differ).cloned().collect()
 }
 
-/// The settings that give an example its own versions, and v9-0-0 beside them: to set an entry of a
-/// list empties what the list has in the file.
-fn versions(example_name: &str) -> Result<(Vec<String>, Vec<String>)> {
-    let file = tools::root().join(&example(example_name)[0]);
-    let values: Value = yaml_serde::from_str(&fs::read_to_string(file)?)?;
-    let mut versions = list(&values, "/versions").to_vec();
+/// The values of an example, with v9-0-0 beside its own versions.
+fn with_another(name: &str) -> Result<TempPath> {
+    let mut values: Value = yaml(&tools::root().join(&example(name)[0]))?;
     let digest = "0123456789abcdef".repeat(4);
     let image = format!("ghcr.io/example/hello@sha256:{digest}");
-    versions.push(json!({"name": "v9-0-0", "image": image, "replicas": 2}));
-    let mut settings = Vec::new();
-    for (place, version) in versions.iter().enumerate() {
-        let fields = ["name", "image", "replicas"].into_iter();
-        let fields = fields.filter_map(|field| Some((field, version.get(field)?.to_string())));
-        let set = |(field, value): (&str, String)| {
-            format!("versions[{place}].{field}={}", value.trim_matches('"'))
-        };
-        settings.push(fields.map(set).collect::<Vec<_>>());
-    }
-    let before = settings[..settings.len() - 1].concat();
-    Ok((before, settings.concat()))
+    let version = json!({"name": "v9-0-0", "image": image, "replicas": 2});
+    let versions = values["versions"].as_array_mut();
+    versions.context("it has versions")?.push(version);
+    values_file(&values)
 }
 
 fn a_swap_writes_one(checker: &Checker, name: &str, only: &str) -> Result<()> {
-    let (_, mut settings) = versions(name)?;
-    let before = rendered(checker, &example(name), &settings)?;
-    settings.push("active=v9-0-0".to_owned());
-    let after = rendered(checker, &example(name), &settings)?;
+    let values = with_another(name)?;
+    let before = rendered(checker, &[values.to_path_buf()], &[])?;
+    let after = rendered(checker, &[values.to_path_buf()], &["active=v9-0-0"])?;
     assert_eq!(differences(&before, &after), [only]);
     let text = after[only].to_string();
     let leads = text.contains("hello-v9-0-0") && !text.contains("hello-v1-4-0");
@@ -106,9 +93,9 @@ fn a_swap_writes_one(checker: &Checker, name: &str, only: &str) -> Result<()> {
 }
 
 fn a_release_only_adds(checker: &Checker) -> Result<()> {
-    let (before, after) = versions("production")?;
-    let before = rendered(checker, &example("production"), &before)?;
-    let after = rendered(checker, &example("production"), &after)?;
+    let before = rendered(checker, &example("production"), &[])?;
+    let after = with_another("production")?;
+    let after = rendered(checker, &[after.to_path_buf()], &[])?;
     let differences = differences(&before, &after);
     // The smoke test has the digest of what it runs in its name.
     let kept = |title: &String| title.split("-smoke-").next().map(str::to_owned);
@@ -141,7 +128,7 @@ fn weights_are_in_the_route(checker: &Checker) -> Result<()> {
 fn a_closed_route(checker: &Checker) -> Result<()> {
     let values = example("production");
     let open = rendered(checker, &values, &[])?;
-    let closed = rendered(checker, &values, &["route.type=none".to_owned()])?;
+    let closed = rendered(checker, &values, &["route.type=none"])?;
     assert_eq!(differences(&open, &closed), ["HTTPRoute hello"]);
     assert!(!closed.contains_key("HTTPRoute hello"));
     Ok(())
@@ -165,7 +152,7 @@ fn annotations(checker: &Checker) -> Result<()> {
             json!({"konghq.com/retries": "1"})
         );
     }
-    let without = ["route.annotations=null", "route.serviceAnnotations=null"].map(str::to_owned);
+    let without = ["route.annotations=null", "route.serviceAnnotations=null"];
     let objects = rendered(checker, &example("production"), &without)?;
     let wave = json!({"argocd.argoproj.io/sync-wave": "1"});
     assert_eq!(annotations(&objects), wave);
@@ -182,14 +169,6 @@ fn older_kubernetes(checker: &Checker) -> Result<()> {
     no_problems(&objects, false)
 }
 
-/// The clusters that serve, by stage.
-const CLUSTERS: [(&str, &str); 4] = [
-    ("dev", "dev"),
-    ("canary", "canary"),
-    ("production", "production-eu-central-1"),
-    ("production", "production-eu-west-1"),
-];
-
 fn the_stages(checker: &Checker) -> Result<()> {
     let objects = checker.read("deploy/argocd/applicationset.yaml")?;
     let spec = &objects[0]["spec"];
@@ -200,17 +179,14 @@ fn the_stages(checker: &Checker) -> Result<()> {
     assert_eq!(stages, ["dev", "canary", "production"]);
     let selected = "/generators/0/clusters/selector/matchExpressions/0/values";
     assert_eq!(strings(spec, selected), stages);
-    let source = &spec["template"]["spec"]["source"];
-    let chart = tools::root().join(text(source, "/path"));
-    let files = strings(source, "/helm/valueFiles");
-    ensure!(!files.is_empty(), "there are no values");
-    for (stage, name) in CLUSTERS {
-        assert!(stages.contains(&stage));
-        let files = files
-            .iter()
-            .map(|file| file.replace("{{ .values.stage }}", stage));
-        let values = files.map(|file| chart.join(file.replace("{{ .name }}", name)));
-        let rendered = checker.render_chart(&chart, &values.collect::<Vec<_>>(), &[])?;
+    assert_eq!(text(spec, "/template/spec/source/path"), CHART);
+    let clusters = service_values();
+    assert_eq!(clusters.len(), 4, "clusters are gone, or new");
+    for (name, values) in clusters {
+        let stage = stage_of(&name);
+        ensure!(stages.contains(&stage), "{name} is of no stage");
+        ensure!(!values.is_empty(), "there are no values");
+        let rendered = checker.render(&values, &[])?;
         let delivered = rendered.contains("argocd.argoproj.io/sync-wave");
         ensure!(delivered, "{name} is not delivered by Argo CD");
         let writes = stage != "production" || rendered.contains("hello.example.eu-central-1");
@@ -221,47 +197,7 @@ fn the_stages(checker: &Checker) -> Result<()> {
 
 fn the_network(checker: &Checker) -> Result<()> {
     let objects = rendered(checker, &example("production"), &[])?;
-    let policy = objects.get("NetworkPolicy hello-service");
-    let policy = policy.context("there is no NetworkPolicy")?;
-    let namespace = |name: &str| {
-        let labels = json!({"kubernetes.io/metadata.name": name});
-        json!({"namespaceSelector": {"matchLabels": labels}})
-    };
-    let ours = |component: &str| {
-        json!({"matchLabels": {
-            "app.kubernetes.io/name": "hello",
-            "app.kubernetes.io/component": component,
-        }})
-    };
-    let mut dns = namespace("kube-system");
-    dns["podSelector"] = json!({"matchLabels": {"k8s-app": "kube-dns"}});
-    let tcp = |port: u16| json!({"protocol": "TCP", "port": port});
-    let smoke_test = json!({"podSelector": ours("smoke-test")});
-    let expected = json!({
-        "podSelector": ours("service"),
-        "policyTypes": ["Ingress", "Egress"],
-        "ingress": [{
-            "from": [namespace("kong"), namespace("monitoring"), smoke_test],
-            "ports": [{"protocol": "TCP", "port": "http-app"}],
-        }],
-        "egress": [
-            {"to": [dns], "ports": [{"protocol": "UDP", "port": 53}, tcp(53)]},
-            {"to": [{"ipBlock": {"cidr": "10.0.128.0/20"}}], "ports": [tcp(5432)]},
-        ],
-    });
-    assert_eq!(policy["spec"], expected);
-    // Each pod that the chart makes is somebody whom a policy is for.
-    for title in [
-        "Job hello-migrations",
-        "CronJob hello-backup",
-        "SpinApp hello-v1-5-0",
-    ] {
-        for label in strings_at(&objects[title], &["app.kubernetes.io/component"]) {
-            let has_one = objects.contains_key(&format!("NetworkPolicy hello-{label}"));
-            ensure!(has_one, "no NetworkPolicy is for {title}");
-        }
-    }
-    Ok(())
+    RULES["the network: nobody else gets in or out"].check(&[("objects", &json!(objects))])
 }
 
 /// Database, migrations, version, smoke test, switch.
@@ -270,35 +206,8 @@ fn the_waves(checker: &Checker) -> Result<()> {
         let cluster = format!("deploy/argocd/clusters/{cluster}.yaml");
         let values = ["deploy/argocd/release.yaml", &cluster].map(PathBuf::from);
         let objects = rendered(checker, &values, &[])?;
-        let smoke_test = objects
-            .keys()
-            .find(|title| title.starts_with("Job hello-v0-0-0-smoke-"));
-        let mut order = vec![
-            "ExternalSecret hello-database",
-            "Job hello-migrations",
-            "SpinApp hello-v0-0-0",
-            smoke_test.context("there is no smoke test")?,
-            "HTTPRoute hello",
-        ];
-        if objects.contains_key("Cluster hello-db") {
-            order.insert(1, "Cluster hello-db");
-        }
-        let wave = |title: &str| -> Result<i32> {
-            let object = objects.get(title);
-            let object = object.with_context(|| format!("{title} is gone"))?;
-            let wave = text(
-                object,
-                "/metadata/annotations/argocd.argoproj.io~1sync-wave",
-            );
-            wave.parse().with_context(|| format!("{title} has no wave"))
-        };
-        for pair in order.windows(2) {
-            let (before, after) = (pair[0], pair[1]);
-            let ordered = wave(before)? < wave(after)?;
-            ensure!(ordered, "{before} does not come before {after}");
-        }
+        RULES["waves: database, service, switch"].check(&[("objects", &json!(objects))])?;
         for (title, object) in &objects {
-            wave(title)?;
             let hook = object.to_string().contains("helm.sh/") && title != "Cluster hello-db";
             ensure!(!hook, "{title} is a hook of Helm's as well");
         }
@@ -343,15 +252,5 @@ fn the_route_on_wasmcloud(checker: &Checker) -> Result<()> {
     for file in crate::manifests() {
         objects.extend(checker.read(&file)?);
     }
-    let versions: Vec<&Value> = of_kind(&objects, "WorkloadDeployment").collect();
-    ensure!(versions.len() > 1, "there are not two versions");
-    let rule = &only(&objects, "HTTPRoute")?["spec"]["rules"][0];
-    let backend = text(rule, "/backendRefs/0/name");
-    let version = versions.iter().find(|version| name(version) == backend);
-    let version = version.with_context(|| format!("there is no {backend}"))?;
-    let host = &rule["filters"][0]["urlRewrite"]["hostname"];
-    let known = at(&version["spec"]["template"], "host");
-    let knows = known.first() == Some(&host);
-    ensure!(knows, "{backend} is known as {known:?}, not {host}");
-    Ok(())
+    RULES["wasmCloud's route names a version"].check(&[("objects", &by_kind(&objects))])
 }

@@ -16,13 +16,12 @@ use anyhow::{Context, Result, ensure};
 use bench::cutover;
 use deploy_tests::{
     checker::{succeeded, trial},
+    moto::Moto,
     mutation::{Mutations, fails},
 };
 use harness::{
-    client::Connection,
-    host::free_port,
     postgres::{Postgres, give_to_server},
-    process::{Process, end_all_on_signal},
+    process::end_all_on_signal,
 };
 use hello::{
     metrics::{self, exposition, memory::MemoryCounters, record},
@@ -94,15 +93,11 @@ fn exposition() -> String {
 fn backup() -> Result<()> {
     const USERS: &str =
         "SELECT username, date_of_birth, created_at, updated_at FROM users ORDER BY username";
-    let programs = tools::python::environment("backup")?;
     let directory = TempDir::new()?;
-    let server = Moto::start(&programs, directory.path())?;
+    let moto = Moto::start(directory.path())?;
     let full = Postgres::start(&fresh(directory.path(), "full")?)?;
     let empty = Postgres::start(&fresh(directory.path(), "empty")?)?;
-    let s3 = |arguments: &[&str]| {
-        let mut aws = Command::new(programs.join("aws"));
-        succeeded(aws.arg("s3").args(arguments).envs(server.account()))
-    };
+    let s3 = |arguments: &[&str]| succeeded(moto.command("aws").arg("s3").args(arguments));
     s3(&["mb", "s3://backups"])?;
     full.psql(
         "INSERT INTO users (username, date_of_birth)
@@ -117,21 +112,12 @@ fn backup() -> Result<()> {
     };
     let work = directory.path().join("work");
     fs::create_dir_all(&work)?;
-    let path = tools::path().to_string_lossy().into_owned();
     let script = |name: &str, bucket: &str, database: &Postgres, arguments: &[&str]| {
-        let address = database.owner();
         succeeded(
-            Command::new("sh")
+            moto.command("sh")
                 .arg(root().join("deploy/chart/files").join(name))
                 .args(arguments)
-                .env("PATH", format!("{}:{path}", programs.display()))
-                .env("PGHOST", &address.host)
-                .env("PGPORT", address.port.to_string())
-                .env("PGUSER", &address.user)
-                .env("PGPASSWORD", &address.password)
-                .env("PGDATABASE", &address.database)
-                .env("PGSSLMODE", &address.sslmode)
-                .envs(server.account())
+                .envs(database.owner().environment())
                 .env("BACKUP_BUCKET", bucket)
                 .env("BACKUP_PREFIX", "nightly/")
                 .env("BACKUP_FOLDER", &work),
@@ -190,39 +176,6 @@ fn swap() -> Result<()> {
         rate: 200,
         host: None,
     })
-}
-
-/// An S3 server.
-struct Moto {
-    _process: Process,
-    port: u16,
-}
-
-impl Moto {
-    fn start(programs: &Path, directory: &Path) -> Result<Self> {
-        let (port, log) = (free_port()?, directory.join("moto.log"));
-        let mut server = Command::new(programs.join("moto_server"));
-        server.args(["--host", "127.0.0.1", "--port", &port.to_string()]);
-        let limit = Duration::from_secs(60);
-        let process = Process::start_server(&mut server, Some(&log), limit, || {
-            Connection::open(port).is_ok()
-        })?;
-        Ok(Self {
-            _process: process,
-            port,
-        })
-    }
-
-    /// Where it is and who asks, as the AWS CLI takes it.
-    fn account(&self) -> [(&'static str, String); 4] {
-        let address = format!("http://127.0.0.1:{}", self.port);
-        [
-            ("AWS_ENDPOINT_URL", address),
-            ("AWS_DEFAULT_REGION", "eu-central-1".to_owned()),
-            ("AWS_ACCESS_KEY_ID", "test".to_owned()),
-            ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
-        ]
-    }
 }
 
 /// A directory below `directory` that Postgres may go into.

@@ -4,7 +4,6 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::{self, File},
-    io::{Seek, Write},
     path::{Path, PathBuf},
     process::Command,
     sync::LazyLock,
@@ -12,9 +11,10 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, ensure};
 use deploy_tests::{
-    checker::succeeded,
+    checker::{input, succeeded},
     facts,
     objects::{fields, list, text},
+    yaml,
 };
 use promql_parser::{
     parser::{self, Expr, VectorSelector},
@@ -70,7 +70,7 @@ pub fn rules(tree: &Path) -> Result<()> {
 pub fn cases(tree: &Path) -> Result<()> {
     let (mut fires, mut keeps_quiet) = (BTreeSet::new(), BTreeSet::new());
     for tests in rule_tests(tree)? {
-        let tests = yaml(&tests)?;
+        let tests: Value = yaml(&tests)?;
         let cases = list(&tests, "/tests").iter();
         for case in cases.flat_map(|test| list(test, "/alert_rule_test")) {
             let quiet = list(case, "/exp_alerts").is_empty();
@@ -216,7 +216,7 @@ pub fn compose(tree: &Path) -> Result<()> {
     let mut check = Command::new(programs.join("check-jsonschema"));
     check.args(["--builtin-schema", "vendor.compose-spec"]);
     succeeded(check.arg(&file))?;
-    let compose = yaml(&file)?;
+    let compose: Value = yaml(&file)?;
     ensure!(compose["services"].is_object(), "there are no services");
     for (name, service) in fields(&compose, "/services") {
         let image = text(service, "/image");
@@ -246,13 +246,6 @@ fn promtool() -> Result<Command> {
     tools::find_or_fetch("promtool").map(Command::new)
 }
 
-fn input(text: &str) -> Result<File> {
-    let mut file = tempfile::tempfile()?;
-    file.write_all(text.as_bytes())?;
-    file.rewind()?;
-    Ok(file)
-}
-
 /// The files of tests of the rules.
 fn rule_tests(tree: &Path) -> Result<Vec<PathBuf>> {
     let entries = fs::read_dir(tree.join("deploy"))?;
@@ -266,7 +259,7 @@ fn rule_tests(tree: &Path) -> Result<Vec<PathBuf>> {
 fn all_rules(tree: &Path) -> Result<Vec<Value>> {
     let mut all = Vec::new();
     for file in [RULES, PLATFORM_RULES] {
-        let rules = yaml(&tree.join(file))?;
+        let rules: Value = yaml(&tree.join(file))?;
         let groups = list(&rules, "/groups").iter();
         all.extend(groups.flat_map(|group| list(group, "/rules").to_owned()));
     }
@@ -319,9 +312,4 @@ pub fn reads_an_exposition() -> Result<()> {
     assert_eq!(labels("a_total"), ["route", "x"]);
     assert!(labels("b").is_empty());
     Ok(())
-}
-
-fn yaml(file: &Path) -> Result<Value> {
-    let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
-    yaml_serde::from_str(&text).with_context(|| file.display().to_string())
 }

@@ -7,15 +7,17 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use deploy_tests::{
-    checker::{Checker, Object, no_problems, values_file},
+    checker::{Checker, Object, values_file},
     mutation::Mutations,
-    objects::{list, name, text, title},
+    objects::{by_kind, list, name, title},
     once::Once,
     stem, yaml_files,
 };
 use libtest_mimic::Trial;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::facts::{FACTS, RULES};
 
 /// Our own repository.
 pub const OURS: &str = "https://github.com/example/hello.git";
@@ -24,14 +26,6 @@ pub const OURS: &str = "https://github.com/example/hello.git";
 pub const ACCOUNT: &str = "cluster.account=000000000000";
 
 const DIRECTORY: &str = "deploy/platform/addons";
-
-/// Each choice that is no cluster's own: it renders as well.
-const ALTERNATIVES: [&str; 4] = [
-    "choices.suite=datadog",
-    "choices.metrics=influxdb",
-    "choices.logs=elasticsearch",
-    "choices.database=cloudnative-pg",
-];
 
 /// What one cluster gets.
 #[derive(Clone, Deserialize, Serialize)]
@@ -65,6 +59,31 @@ impl Rendered {
         values.with_context(|| format!("{addon} has no values"))
     }
 
+    /// What rules call `added`: see rules.yaml.
+    pub fn for_rules(&self) -> Result<Value> {
+        let (mut applications, mut values) = (json!({}), json!({}));
+        let mut objects = Vec::new();
+        for application in &self.applications {
+            let addon = addon_of(application)?;
+            applications[addon] = application.object.clone();
+            values[addon] = self.values(addon).cloned().unwrap_or_default();
+            for made in self.objects.get(addon).into_iter().flatten() {
+                let mut object = made.object.clone();
+                let namespace = &mut object["metadata"]["namespace"];
+                if namespace.is_null() {
+                    *namespace = application["spec"]["destination"]["namespace"].clone();
+                }
+                objects.push(object);
+            }
+        }
+        Ok(json!({
+            "cluster": self.cluster,
+            "applications": applications,
+            "values": values,
+            "objects": by_kind(&objects),
+        }))
+    }
+
     /// The sources of all Applications.
     pub fn sources(&self) -> impl Iterator<Item = (&Value, &Value)> {
         self.applications.iter().flat_map(|application| {
@@ -78,14 +97,19 @@ pub fn trials(checker: &Checker, mutations: &Mutations) -> Vec<Trial> {
     let mut trials = Vec::new();
     for file in clusters() {
         for settings in choices() {
-            for (custom, kind) in [(false, "objects"), (true, "custom resources")] {
-                let title = format!("add-ons, {}{}: valid {kind}", stem(&file), with(&settings));
-                let (file, settings) = (file.clone(), settings.clone());
-                trials.push(checker.trial_of(custom, title, move |checker| {
+            let title = format!("add-ons, {}{}", stem(&file), with(&settings));
+            let file = file.clone();
+            trials.extend(
+                checker.trials_of_valid(&title, &[false, true], move |checker| {
                     let rendered = rendered(checker, &file, &settings)?;
-                    no_problems(rendered.applications.iter().chain(rendered.made()), custom)
-                }));
-            }
+                    Ok(rendered
+                        .applications
+                        .iter()
+                        .chain(rendered.made())
+                        .cloned()
+                        .collect())
+                }),
+            );
         }
         let title = format!("add-ons, {}: each is pinned", stem(&file));
         trials.push(checker.trial(title, move |checker| pinned(rendered(checker, &file, &[])?)));
@@ -97,7 +121,8 @@ pub fn trials(checker: &Checker, mutations: &Mutations) -> Vec<Trial> {
 
 /// The clusters' own choices, and then each other one.
 pub fn choices() -> Vec<Vec<&'static str>> {
-    let others = ALTERNATIVES.map(|choice| vec![choice]);
+    let others = FACTS.alternatives.iter();
+    let others = others.map(|choice| vec![choice.as_str()]);
     [vec![]].into_iter().chain(others).collect()
 }
 
@@ -114,24 +139,8 @@ pub fn with_charts() -> Vec<String> {
     addons
 }
 
-/// What others publish, by a version or a commit that nobody can move: ours is the branch that Argo
-/// CD follows.
 fn pinned(rendered: &Rendered) -> Result<()> {
-    for (application, source) in rendered.sources() {
-        let revision = text(source, "/targetRevision");
-        let number = |part: &str| !part.is_empty() && part.bytes().all(|c| c.is_ascii_digit());
-        let parts: Vec<_> = revision.trim_start_matches('v').split('.').collect();
-        let version = parts.len() == 3 && parts.iter().all(|part| number(part));
-        let commit = revision.len() == 40 && revision.bytes().all(|c| c.is_ascii_hexdigit());
-        let fixed = match (source["chart"].is_string(), source["helm"].is_object()) {
-            (true, _) => version,
-            (false, true) => source["repoURL"] == OURS,
-            (false, false) => commit,
-        };
-        let (of, from) = (title(application), &source["repoURL"]);
-        ensure!(fixed, "{of} takes {from} at {revision:?}, which can move");
-    }
-    Ok(())
+    RULES["add-ons: each is pinned"].check(&[("added", &rendered.for_rules()?)])
 }
 
 /// The clusters' files.

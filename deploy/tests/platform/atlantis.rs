@@ -6,11 +6,16 @@
 use std::{collections::BTreeSet, env, fs, path::Path};
 
 use anyhow::{Context, Result, bail, ensure};
-use deploy_tests::mutation::{Mutations, tracked};
+use deploy_tests::{
+    mutation::{Mutations, tracked},
+    objects::{fields, list, text},
+    yaml,
+};
 use libtest_mimic::Trial;
 use serde_json::Value;
 
 use crate::{
+    facts::{FACTS, RULES},
     terragrunt::{Live, Terragrunt},
     tree::DIRECTORY,
 };
@@ -32,14 +37,6 @@ abort_on_execution_order_fail: true
 projects:
 ";
 
-/// The keys of the server's file, of a repository there, and of a workflow.
-const OF_SERVER: &str = "external_stores metrics policies repos team_authz workflows";
-const OF_REPOSITORY: &str = "allow_custom_workflows allowed_overrides allowed_workflows \
-    apply_requirements autodiscover branch custom_policy_check delete_source_branch_on_merge id \
-    import_requirements plan_requirements policy_check post_workflow_hooks pre_workflow_hooks \
-    repo_config_file repo_locking repo_locks silence_pr_comments workflow";
-const OF_WORKFLOW: &str = "apply import plan policy_check state_rm";
-
 pub fn trials(terragrunt: Option<&Terragrunt>, mutations: &Mutations) -> Vec<Trial> {
     let keys = |tree: &Path| keys_are_known(&server(tree)?);
     let approved = |tree: &Path| applies_are_approved(&server(tree)?);
@@ -53,16 +50,14 @@ pub fn trials(terragrunt: Option<&Terragrunt>, mutations: &Mutations) -> Vec<Tri
 }
 
 fn server(tree: &Path) -> Result<Value> {
-    let text = fs::read_to_string(tree.join(DIRECTORY).join(SERVER))?;
-    yaml_serde::from_str(&text).context(SERVER)
+    yaml(&tree.join(DIRECTORY).join(SERVER))
 }
 
 /// What the server says of this repository: the only one that it knows.
 fn rules(server: &Value) -> Result<&Value> {
-    match server["repos"].as_array().map(Vec::as_slice) {
-        Some([rules]) => Ok(rules),
-        _ => bail!("the server has not one repository"),
-    }
+    let repositories = list(server, "/repos");
+    ensure!(repositories.len() == 1, "the server has not one repository");
+    Ok(&repositories[0])
 }
 
 /// Whether the repository's file is what the units say.
@@ -145,65 +140,36 @@ fn depth(live: &Live, unit: &str) -> usize {
 }
 
 fn keys_are_known(server: &Value) -> Result<()> {
-    known("the server", OF_SERVER, server)?;
-    known("the repository", OF_REPOSITORY, rules(server)?)?;
-    let workflows = server["workflows"].as_object();
-    for (name, workflow) in workflows.context("it has no workflows")? {
-        known(name, OF_WORKFLOW, workflow)?;
-        for (stage, steps) in workflow.as_object().into_iter().flatten() {
-            known(stage, "steps", steps)?;
-            let steps = steps["steps"].as_array();
-            for step in steps.with_context(|| format!("{stage} has no steps"))? {
-                let name = step.as_object().and_then(|step| step.keys().next());
-                let name = name.map(String::as_str).or(step.as_str());
-                let name = name.with_context(|| format!("{stage} has a step without a name"))?;
-                let settings = match name {
-                    "env" => "command name value shell shellArgs",
-                    "run" | "multienv" => "command output shell shellArgs",
-                    "apply" | "import" | "init" | "plan" | "show" => "extra_args shell shellArgs",
-                    _ => bail!("{stage} has a step {name:?}, which is none"),
-                };
-                known(name, settings, &step[name])?;
+    known("server", "the server", server)?;
+    known("repository", "the repository", rules(server)?)?;
+    for (name, workflow) in fields(server, "/workflows") {
+        known("workflow", name, workflow)?;
+        for (stage, steps) in fields(workflow, "") {
+            known("stage", stage, steps)?;
+            let steps = list(steps, "/steps");
+            ensure!(!steps.is_empty(), "{stage} has no steps");
+            for step in steps {
+                let name = fields(step, "").next().map(|(name, _)| name.as_str());
+                let name = name.unwrap_or(text(step, ""));
+                let is_one = FACTS.atlantis.contains_key(&format!("step {name}"));
+                ensure!(is_one, "{stage} has a step {name:?}, which is none");
+                known(&format!("step {name}"), name, &step[name])?;
             }
         }
     }
     Ok(())
 }
 
-/// Whether a map, if it is one, has no other key.
-fn known(what: &str, keys: &str, map: &Value) -> Result<()> {
-    for key in map.as_object().into_iter().flat_map(|map| map.keys()) {
-        let known = keys.split_whitespace().any(|known| known == key);
+/// Whether a map, if it is one, has only keys that Atlantis knows in what it is.
+fn known(kind: &str, what: &str, map: &Value) -> Result<()> {
+    for (key, _) in fields(map, "") {
+        let known = FACTS.atlantis[kind].contains(key);
         ensure!(known, "{what} has {key:?}, which Atlantis does not know");
     }
     Ok(())
 }
 
-/// The server demands an approval, and a pull request cannot take that away, nor say what runs.
 fn applies_are_approved(server: &Value) -> Result<()> {
-    let rules = rules(server)?;
-    let lists = |key: &str, wanted: &str| {
-        let mut items = rules[key].as_array().into_iter().flatten();
-        items.any(|item| item == wanted)
-    };
-    let path = format!("{DIRECTORY}/{REPOSITORY}");
-    let read = &rules["repo_config_file"];
-    ensure!(*read == *path, "the server reads {read}, not {path}");
-    for requirement in ["approved", "mergeable"] {
-        let required = lists("apply_requirements", requirement);
-        ensure!(required, "the server applies what is not {requirement}");
-    }
-    let custom = rules["allow_custom_workflows"] == true;
-    ensure!(!custom, "a pull request says what runs");
-    for rule in ["apply_requirements", "import_requirements"] {
-        let allowed = lists("allowed_overrides", rule);
-        ensure!(!allowed, "a pull request may change its own {rule}");
-    }
-    let workflow = rules["workflow"].as_str().context("it has no workflow")?;
-    let there = server["workflows"].get(workflow).is_some();
-    ensure!(
-        there,
-        "{workflow} is a workflow that the server does not have"
-    );
-    Ok(())
+    rules(server)?;
+    RULES["atlantis, an apply is approved"].check(&[("server", server)])
 }

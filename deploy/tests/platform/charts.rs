@@ -17,6 +17,7 @@ use deploy_tests::{
     objects::{list, name, of_kind, strings_at, text, title},
     once::Once,
 };
+use harness::{host::free_port, process::Process};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -30,7 +31,7 @@ use crate::{
     clusters::write_chart,
     facts::FACTS,
     hygiene::image_pinned,
-    server::serve,
+    server::nginx,
     world::{self, Placed, World, shown, thing},
 };
 
@@ -222,38 +223,33 @@ fn unknown_keys(chart: &Chart, directory: &Path) -> Result<Vec<String>> {
             .arg(directory),
     );
     let theirs: Value = serde_json::from_str(&theirs.with_context(|| chart.addon.clone())?)?;
-    let mut unknown = Vec::new();
-    compare(&chart.values, &theirs, "", &mut |key| {
-        let may = |(addon, value): &(String, String)| {
+    let may = |key: &String| {
+        FACTS.unnamed_values.iter().any(|(addon, value)| {
             let below = value.ends_with('.') && key.starts_with(value);
             chart.addon == *addon && (below || key == value)
-        };
-        if !FACTS.unnamed_values.iter().any(may) {
-            unknown.push(format!("the chart has no value {key}"));
-        }
-    });
-    Ok(unknown)
+        })
+    };
+    let unknown = unknown(&chart.values, &theirs, "").into_iter();
+    let unknown = unknown.filter(|key| !may(key));
+    Ok(unknown
+        .map(|key| format!("the chart has no value {key}"))
+        .collect())
 }
 
-/// What is empty there, or no object, may be anything.
-fn compare(ours: &Value, theirs: &Value, at: &str, unknown: &mut impl FnMut(&str)) {
-    let (Some(ours), Some(theirs)) = (ours.as_object(), theirs.as_object()) else {
-        return;
+/// The keys that are ours alone. What is empty there, or no object, may be anything.
+fn unknown(ours: &Value, theirs: &Value, at: &str) -> Vec<String> {
+    let (Value::Object(ours), Value::Object(theirs)) = (ours, theirs) else {
+        return Vec::new();
     };
-    if theirs.is_empty() {
-        return;
-    }
-    for (key, value) in ours {
-        let at = if at.is_empty() {
-            key.clone()
-        } else {
-            format!("{at}.{key}")
-        };
+    let of_key = |(key, value): (&String, &Value)| {
+        let at = format!("{at}{key}");
         match theirs.get(key) {
-            Some(theirs) => compare(value, theirs, &at, unknown),
-            None => unknown(&at),
+            Some(theirs) => unknown(value, theirs, &format!("{at}.")),
+            None if theirs.is_empty() => Vec::new(),
+            None => vec![at],
         }
-    }
+    };
+    ours.iter().flat_map(of_key).collect()
 }
 
 /// The kinds that these objects define, or have defined.
@@ -340,6 +336,7 @@ fn small(checker: &Checker, values: &str, from: &str, to: &str) -> Result<BTreeS
 struct Repository {
     directory: TempDir,
     address: String,
+    _process: Process,
 }
 
 impl Repository {
@@ -376,15 +373,21 @@ impl Repository {
         let index = fs::read_to_string(path("index.yaml"))?;
         fs::write(path("index.yaml"), replaced(&index, "entries:\n", &more)?)?;
         fs::write(path("page-1.0.0.tgz"), "<html>Log in</html>")?;
-        let files = directory.path().to_owned();
-        let port = serve(move |head| {
-            let path = head.split(' ').nth(1).unwrap_or_default();
-            let file = path.strip_prefix("/charts/").unwrap_or_default();
-            let body = fs::read(files.join(file)).map(|body| ("200 OK", body));
-            body.unwrap_or(("404 Not Found", Vec::new()))
-        })?;
+        let (port, files) = (free_port()?, directory.path().display());
+        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+        let temporary = temporary.map(|of| format!("{of}_temp_path {files}/{of};\n"));
+        let config = format!(
+            "pid {files}/nginx.pid;\nevents {{}}\nhttp {{\naccess_log off;\n{}server {{ \
+             listen 127.0.0.1:{port}; location /charts/ {{ alias {files}/; }} }}\n}}\n",
+            temporary.concat()
+        );
+        let process = nginx(directory.path(), &config, port)?;
         let address = format!("http://127.0.0.1:{port}/charts");
-        Ok(Self { directory, address })
+        Ok(Self {
+            directory,
+            address,
+            _process: process,
+        })
     }
 
     fn helm(directory: &TempDir, arguments: &[&str]) -> Result<()> {
@@ -440,10 +443,9 @@ fn asks_registries() -> Result<()> {
     for registry in [host.to_owned(), format!("oci://{host}/")] {
         let (pulled, files) = repository.pull(&registry, "small", "v1.2.4")?;
         ensure!(files.is_empty(), "it left {files:?}");
-        let said = format!("{:#}", pulled.err().context("it is pulled")?);
         let server = host.trim_end_matches("/charts");
         let asks = format!("https://{server}/v2/charts/small/manifests/v1.2.4");
-        ensure!(said.contains(&asks), "it says {said}");
+        fails(pulled, &asks)?;
     }
     Ok(())
 }
@@ -470,9 +472,8 @@ fn takes_what_is_brought(checker: &Checker) -> Result<()> {
         sources.extend(addons::rendered(checker, &file, &[])?.sources());
     }
     for (repository, path, kinds) in &FACTS.crds_in_git {
-        let mut sources = sources.iter().map(|(_, source)| source);
-        let there =
-            sources.any(|source| source["repoURL"] == *repository && source["path"] == *path);
+        let of_row = |source: &Value| source["repoURL"] == *repository && source["path"] == *path;
+        let there = sources.iter().any(|(_, source)| of_row(source));
         ensure!(there, "no add-on has {path} of {repository}");
         let all = in_git(repository, path).iter().eq(kinds);
         ensure!(all, "{repository} brings less");

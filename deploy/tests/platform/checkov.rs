@@ -3,7 +3,11 @@
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use anyhow::{Context, Result, ensure};
-use deploy_tests::mutation::{Mutations, tracked};
+use deploy_tests::{
+    checker::none,
+    mutation::{Mutations, tracked},
+    objects::{list, text},
+};
 use libtest_mimic::Trial;
 use regex::Regex;
 use serde_json::Value;
@@ -24,21 +28,19 @@ fn finds_nothing(tree: &Path) -> Result<()> {
     let count = |what: &str| said["summary"][what].as_u64().unwrap_or(0);
     let unread = &said["results"]["parsing_errors"];
     ensure!(count("parsing_errors") == 0, "it cannot read: {unread}");
-    let failed: Vec<String> = records(&said, "failed_checks")
-        .map(|record| format!("{}, {}", shown(record), record["check_name"]))
-        .collect();
-    ensure!(failed.is_empty(), "{}", failed.join("\n"));
+    let failed = list(&said, "/results/failed_checks").iter();
+    none(failed.map(|record| format!("{}, {}", shown(record), record["check_name"])))?;
     ensure!(count("passed") > 0, "it checked nothing");
 
     let mut used = BTreeSet::new();
-    for record in records(&said, "skipped_checks") {
-        let reason = text(&record["check_result"]["suppress_comment"]);
+    for record in list(&said, "/results/skipped_checks") {
+        let reason = text(record, "/check_result/suppress_comment");
         let (place, words) = (shown(record), reason.split_whitespace().count());
         ensure!(
             words > FEW,
             "{place} is skipped without a reason: {reason:?}"
         );
-        used.insert((text(&record["file_path"]), text(&record["check_id"])));
+        used.insert((text(record, "/file_path"), text(record, "/check_id")));
     }
     let modules = format!("{DIRECTORY}/modules");
     let skip = Regex::new(r"checkov:skip=\s*(\w+)")?;
@@ -52,8 +54,8 @@ fn finds_nothing(tree: &Path) -> Result<()> {
             "{path} skips for all: say why beside what is skipped"
         );
         for found in skip.captures_iter(&fs::read_to_string(tree.join(file))?) {
-            let check = found[1].to_owned();
-            let finds = used.contains(&(path.to_owned(), check.clone()));
+            let check = &found[1];
+            let finds = used.contains(&(path, check));
             ensure!(finds, "{path} skips {check}, which finds nothing there");
         }
     }
@@ -79,16 +81,8 @@ fn run(modules: &Path) -> Result<Value> {
     })
 }
 
-fn records<'a>(said: &'a Value, kind: &str) -> impl Iterator<Item = &'a Value> {
-    said["results"][kind].as_array().into_iter().flatten()
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
-}
-
 fn shown(record: &Value) -> String {
     let [path, resource, check] =
-        ["file_path", "resource", "check_id"].map(|part| text(&record[part]));
+        ["/file_path", "/resource", "/check_id"].map(|part| text(record, part));
     format!("{path} {resource}: {check}")
 }

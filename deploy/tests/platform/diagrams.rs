@@ -5,17 +5,17 @@
 use std::{fs, path::Path, process::Command};
 
 use anyhow::{Result, ensure};
-use deploy_tests::mutation::{Mutations, fails};
+use deploy_tests::{
+    checker::{input, succeeded},
+    mutation::{Mutations, fails},
+};
 use libtest_mimic::Trial;
 use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tools::{find_or_fetch, node, root, target};
 
-use crate::{
-    links,
-    tree::{fed, succeeded},
-};
+use crate::links;
 
 pub fn trials(mutations: &Mutations) -> Vec<Trial> {
     let mut trials = vec![Trial::test("diagrams: each can be read", || {
@@ -70,15 +70,15 @@ fn diagrams(tree: &Path) -> Result<Vec<Value>> {
 fn drawn(diagrams: &[Value], directory: &Path) -> Result<()> {
     // Chromium writes to its home, whatever its profile is.
     let home = TempDir::new()?;
-    let output = fed(
+    succeeded(
         Command::new("node")
             .arg(root().join("deploy/tests/platform/diagrams.mjs"))
             .arg(find_or_fetch("chromium")?)
             .arg(node::packages("playwright")?)
             .arg(node::packages("mermaid")?)
             .arg(directory)
-            .env("HOME", home.path()),
-        &serde_json::to_vec(diagrams)?,
-    )?;
-    succeeded(&output).map(drop)
+            .env("HOME", home.path())
+            .stdin(input(&json!(diagrams).to_string())?),
+    )
+    .map(drop)
 }

@@ -1,8 +1,16 @@
 //! What the checks take for given: facts.yaml, whose comments say what each is.
 
-use std::sync::LazyLock;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
+use deploy_tests::rules;
 use serde::Deserialize;
+
+/// rules.yaml.
+pub static RULES: LazyLock<BTreeMap<String, rules::Rule>> =
+    LazyLock::new(|| rules::rules("platform"));
 
 pub static FACTS: LazyLock<Facts> = LazyLock::new(|| deploy_tests::facts("platform"));
 
@@ -24,6 +32,12 @@ pub struct Facts {
     pub small_chart: SmallChart,
     pub images: Vec<(String, String, String, bool)>,
     pub identities: Vec<(String, bool)>,
+    pub atlantis: BTreeMap<String, BTreeSet<String>>,
+    pub applied: Vec<(String, Vec<bool>)>,
+    pub systems: Vec<String>,
+    pub alternatives: Vec<String>,
+    pub arns: BTreeMap<String, String>,
+    pub refused: Vec<String>,
 }
 
 /// A reference.

@@ -12,23 +12,22 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use deploy_tests::mutation::{Mutations, fails, tracked};
+use deploy_tests::{
+    checker::succeeded,
+    mutation::{Mutations, fails, tracked},
+    objects::{fields, list, text},
+};
 use libtest_mimic::Trial;
 use regex::{Captures, Regex};
 use serde_json::Value;
 use tempfile::TempDir;
 use tools::{python, root};
 
-use crate::tree::succeeded;
-
 /// Looks at these files of a tree.
 type Check = fn(&Path, &[String]) -> Result<()>;
 
 /// What looks like a secret and is none: the file, what its line says, and why it may.
 static EXCEPTIONS: OnceLock<Vec<[String; 3]>> = OnceLock::new();
-
-/// Images whose versions have two numbers: `postgres:17.6`.
-const TWO_NUMBERS: [&str; 1] = ["postgres"];
 
 /// The one thing that Argo CD follows.
 const OURS: &str = "repoURL: https://github.com/example/hello.git";
@@ -136,28 +135,27 @@ fn exceptions_needed(tree: &Path, files: &[String]) -> Result<()> {
 
 /// The lines with what looks like a secret, and of what kind.
 fn suspects(tree: &Path, files: &[String]) -> Result<Vec<(Line, String)>> {
-    let output = Command::new(python::environment("secrets")?.join("detect-secrets"))
-        .args(["scan", "--no-verify", "--all-files"])
+    let mut scan = Command::new(python::environment("secrets")?.join("detect-secrets"));
+    scan.args(["scan", "--no-verify", "--all-files"])
         // A comment beside a secret makes it none for others; here the exceptions do.
         .arg("--disable-filter")
         .arg("detect_secrets.filters.allowlist.is_line_allowlisted")
         // has_literal_password instead.
         .args(["--disable-plugin", "KeywordDetector"])
         .args(files)
-        .current_dir(tree)
-        .output()?;
-    let report: Value = serde_json::from_str(&succeeded(&output)?)?;
-    let results = report["results"].as_object();
+        .current_dir(tree);
+    let report: Value = serde_json::from_str(&succeeded(&mut scan)?)?;
+    ensure!(report["results"].is_object(), "it reports no results");
     let mut suspects = Vec::new();
-    for (file, found) in results.context("it reports results")? {
-        let text = fs::read_to_string(tree.join(file))?;
-        for suspect in found.as_array().into_iter().flatten() {
+    for (file, found) in fields(&report, "/results") {
+        let whole = fs::read_to_string(tree.join(file))?;
+        for suspect in list(found, "") {
             let number = suspect["line_number"].as_u64();
             let number = usize::try_from(number.context("it says the line")?)?;
             // It counts what it makes of YAML's braces as lines of their own.
-            let line = text.lines().nth(number - 1).unwrap_or(&text);
-            let kind = suspect["type"].as_str().unwrap_or_default();
-            suspects.push((Line(file.clone(), number, line.to_owned()), kind.to_owned()));
+            let line = whole.lines().nth(number - 1).unwrap_or(&whole);
+            let kind = text(suspect, "/type").to_owned();
+            suspects.push((Line(file.clone(), number, line.to_owned()), kind));
         }
     }
     let mut lines = lines(tree, files, |_| true)?;
@@ -177,7 +175,7 @@ fn has_literal_password(file: &str, line: &str) -> bool {
     static GIVEN: LazyLock<Regex> = LazyLock::new(|| {
         let given = r#"(?ix)(?:password|passwd|passphrase|token|(?:api|access)[_-]?key|private[_-]key|client[_-]secret)
             ["']?\s*[:=]\s*(["']*)([a-z0-9][^\s"'},${(<…]*)(?:[\s"'},]|$)"#;
-        Regex::new(given).expect("a regular expression")
+        regex(given)
     });
     let bare = [".yaml", ".yml", ".sh", ".env", ".toml", ".txt"];
     let bare = bare.iter().any(|extension| file.ends_with(extension));
@@ -193,28 +191,30 @@ fn no_account(tree: &Path, files: &[String]) -> Result<()> {
     none(&lines(tree, files, wanted)?, |lines, index| {
         let mut words = lines[index].2.split(|c: char| !c.is_ascii_alphanumeric());
         let digits = |word: &str| word.len() == 12 && word.bytes().all(|c| c.is_ascii_digit());
-        let account = words.find(|word| digits(word) && *word != "0".repeat(12))?;
+        let account = words.find(|word| digits(word) && *word != "000000000000")?;
         Some(format!("an account's number: {account}"))
     })
 }
 
 /// `1.2.3`, and what may come after it: `v1.2.3-distroless`.
-fn exact(version: &str, numbers: usize) -> bool {
-    let exact = Regex::new(&format!(r"^v?\d+(\.\d+){{{},}}([-+]|$)", numbers - 1));
-    exact.is_ok_and(|exact| exact.is_match(version))
-}
+static EXACT: LazyLock<Regex> = LazyLock::new(|| regex(r"^v?\d+(\.\d+){2,}([-+]|$)"));
 
-fn is_hex(text: &str, length: usize) -> bool {
-    text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+/// By a digest or an exact version; that of Postgres has two numbers.
+static PINNED: LazyLock<Regex> = LazyLock::new(|| {
+    regex(
+        r"(?x) @sha256:[[:xdigit:]]{64}$
+        | ^ ([^@]*/)? ([^:@/]*:v?\d+(\.\d+){2,} | postgres:\d+\.\d+(\.\d+)*) ([-+]|$)",
+    )
+});
+
+static COMMIT: LazyLock<Regex> = LazyLock::new(|| regex("^[[:xdigit:]]{40}$"));
+
+fn regex(text: &str) -> Regex {
+    Regex::new(text).expect("a regular expression")
 }
 
 pub fn image_pinned(image: &str) -> bool {
-    if let Some((_, digest)) = image.split_once("@sha256:") {
-        return is_hex(digest, 64);
-    }
-    let name = image.rsplit('/').next().unwrap_or_default();
-    name.split_once(':')
-        .is_some_and(|(name, tag)| exact(tag, if TWO_NUMBERS.contains(&name) { 2 } else { 3 }))
+    PINNED.is_match(image)
 }
 
 /// What stands after one of the keys (`a|b`) on a line of YAML, also in braces. What a template says is
@@ -222,8 +222,9 @@ pub fn image_pinned(image: &str) -> bool {
 fn after<'a>(line: &'a str, keys: &str) -> Option<&'a str> {
     let line = line.split(" #").next().unwrap_or_default();
     let given = format!(r#"^(?:[-{{ ]*|.*, )(?:{keys}): +["']?([^"',{{}}]+)"#);
-    let given = Regex::new(&given).expect("a regular expression");
-    let found = given.captures(line).filter(|_| !line.contains("{{"))?;
+    let found = regex(&given)
+        .captures(line)
+        .filter(|_| !line.contains("{{"))?;
     Some(found.get(1)?.as_str().trim())
 }
 
@@ -237,7 +238,8 @@ fn images_pinned(tree: &Path, files: &[String]) -> Result<()> {
     none(&lines(tree, files, wanted)?, |lines, index| {
         let line = &lines[index].2;
         let image = after(line, "image|spinImage|imageName").filter(|image| !image_pinned(image));
-        let tag = after(line, "tag").filter(|tag| !tag.contains("@sha256:") && !exact(tag, 3));
+        let tag =
+            after(line, "tag").filter(|tag| !tag.contains("@sha256:") && !EXACT.is_match(tag));
         Some(format!("not pinned: {}", image.or(tag)?))
     })
 }
@@ -246,11 +248,11 @@ fn charts_exact(tree: &Path, files: &[String]) -> Result<()> {
     none(&lines(tree, files, is_yaml)?, |lines, index| {
         let Line(file, _, text) = &lines[index];
         let of_chart = file.ends_with("/addon.yaml") || file.ends_with("/Chart.yaml");
-        let version = after(text, "version").filter(|version| of_chart && !exact(version, 3));
+        let version = after(text, "version").filter(|version| of_chart && !EXACT.is_match(version));
         let mut around = lines[index.saturating_sub(1)..].iter().take(3);
         let ours = around.any(|line| line.2.contains(OURS));
         let revision = after(text, "targetRevision")
-            .filter(|revision| !ours && !is_hex(revision, 40) && !exact(revision, 3));
+            .filter(|revision| !ours && !COMMIT.is_match(revision) && !EXACT.is_match(revision));
         Some(format!("not exact: {}", version.or(revision)?))
     })
 }
@@ -272,8 +274,8 @@ fn packages_exact(tree: &Path, files: &[String]) -> Result<()> {
     }
     for file in files.iter().filter(node) {
         let said: Value = serde_json::from_str(&fs::read_to_string(tree.join(file))?)?;
-        for (name, version) in said["dependencies"].as_object().into_iter().flatten() {
-            let exact = version.as_str().is_some_and(|version| exact(version, 3));
+        for (name, version) in fields(&said, "/dependencies") {
+            let exact = EXACT.is_match(text(version, ""));
             ensure!(exact, "{file}: not exact: {name} {version}");
         }
     }

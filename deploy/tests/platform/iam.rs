@@ -6,22 +6,28 @@
 
 use std::{
     collections::BTreeSet,
-    env, fs,
+    fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Command,
 };
 
 use anyhow::{Context, Result, ensure};
-use deploy_tests::mutation::Mutations;
-use harness::{client::Connection, host::free_port, process::Process};
+use deploy_tests::{
+    checker::{input, succeeded, trial},
+    moto::{ACCOUNT, Moto},
+    mutation::{Mutations, fails},
+    objects::{list, text},
+};
+use harness::client::Connection;
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tools::{python, root};
 
 use crate::{
-    terragrunt::{ACCOUNT, Live, Terragrunt},
-    tree::{fed, listening, script, succeeded},
+    facts::FACTS,
+    terragrunt::{Live, Terragrunt},
+    tree::script,
 };
 
 /// Whose service account runs the backups.
@@ -50,16 +56,14 @@ pub fn trials(terragrunt: &Terragrunt, mutations: &Mutations) -> Vec<Trial> {
     }
     let needed = mutations.rows("iam, a backup needs each of its rights");
     let also = terragrunt.clone();
-    let told = |result: Result<()>| Ok(result.map_err(|error| format!("{error:#}"))?);
-    trials.push(Trial::test(
+    trials.push(trial(
         "iam, a backup may do what it does, and no more",
-        move || told(backup_and_no_more(&also)),
+        move || backup_and_no_more(&also),
     ));
     let also = terragrunt.clone();
-    trials.push(Trial::test(
-        "iam, a backup needs each of its rights",
-        move || told(backup_needs_its_rights(&also, &needed)),
-    ));
+    trials.push(trial("iam, a backup needs each of its rights", move || {
+        backup_needs_its_rights(&also, &needed)
+    }));
     trials
 }
 
@@ -77,22 +81,22 @@ fn policies_are_known(terragrunt: &Terragrunt, tree: &Path, unit: &str) -> Resul
     let plan = terragrunt.plan(&*terragrunt.live(tree)?, unit)?;
     let policies = Value::Array(policies_in(&plan, unit)?).to_string();
     let mut python = Command::new(python::environment("checkov")?.join("python"));
-    python.arg(script("policies.py"));
-    succeeded(&fed(&mut python, policies.as_bytes())?).map(drop)
+    python.arg(script("policies.py")).stdin(input(&policies)?);
+    succeeded(&mut python).map(drop)
 }
 
 /// Each policy that Terraform plans.
 fn policies_in(plan: &Value, unit: &str) -> Result<Vec<Value>> {
     let mut found = Vec::new();
-    for change in plan["resource_changes"].as_array().into_iter().flatten() {
-        let place = format!("{unit}, {}", change["address"].as_str().unwrap_or("?"));
-        let identity = ["aws_iam_role_policy", "aws_iam_policy"].map(Value::from);
+    for change in list(plan, "/resource_changes") {
+        let place = format!("{unit}, {}", text(change, "/address"));
+        let kind = text(change, "/type");
+        let identity = ["aws_iam_role_policy", "aws_iam_policy"].contains(&kind);
         for name in ["policy", "assume_role_policy"] {
-            let policy = change["change"]["after"][name].as_str();
+            let policy = text(change, &format!("/change/after/{name}"));
             // What a resource reads back, such as a bucket its policy, is a mock.
-            if let Some(policy) = policy.filter(|policy| policy.starts_with('{')) {
+            if policy.starts_with('{') {
                 let policy: Value = serde_json::from_str(policy).context(place.clone())?;
-                let identity = identity.contains(&change["type"]);
                 found.push(json!({"where": place, "policy": policy, "identity": identity}));
             }
         }
@@ -103,27 +107,18 @@ fn policies_in(plan: &Value, unit: &str) -> Result<Vec<Value>> {
 fn backup_and_no_more(terragrunt: &Terragrunt) -> Result<()> {
     let aws = Aws::start(terragrunt)?;
     aws.enforce(&aws.policy)?;
-    succeeded(&aws.script("backup.sh", "upload")?)?;
+    succeeded(&mut aws.script("backup.sh", "upload"))?;
     let dump = fs::read(aws.work().join(DUMP))?;
     fs::remove_file(aws.work().join(DUMP))?;
-    succeeded(&aws.script("restore.sh", "download")?)?;
+    succeeded(&mut aws.script("restore.sh", "download"))?;
     let back = fs::read(aws.work().join(DUMP))?;
     ensure!(back == dump, "another dump came back");
 
-    let bucket = &aws.bucket;
     let file = aws.work().join(DUMP).display().to_string();
-    for refused in [
-        format!("s3 cp {file} s3://{bucket}/{DUMP}"),
-        format!("s3 cp {file} s3://{bucket}/velero/{DUMP}"),
-        format!("s3 cp {file} s3://other/pg_dump/{DUMP}"),
-        format!("s3 cp s3://{bucket}/velero/backup {file}"),
-        format!("s3 cp s3://other/pg_dump/backup {file}"),
-        format!("s3 rm s3://{bucket}/pg_dump/{DUMP}"),
-        "s3 ls s3://other/pg_dump/".to_owned(),
-        "s3 ls".to_owned(),
-        format!("s3api delete-bucket-lifecycle --bucket {bucket}"),
-        "iam list-roles".to_owned(),
-    ] {
+    for refused in &FACTS.refused {
+        let refused = refused
+            .replace("FILE", &file)
+            .replace("BUCKET", &aws.bucket);
         let output = aws.as_backup("aws").args(words(&refused)).output()?;
         let says = String::from_utf8_lossy(&output.stderr);
         ensure!(
@@ -141,18 +136,13 @@ fn backup_needs_its_rights(terragrunt: &Terragrunt, needed: &[[String; 4]]) -> R
     for [action, script, step, says] in needed {
         // A backup is there, so that nothing else is missing.
         aws.enforce(&aws.policy)?;
-        succeeded(&aws.script("backup.sh", "upload")?)?;
+        succeeded(&mut aws.script("backup.sh", "upload"))?;
         let quoted = format!("{action:?}");
         let less = aws.policy.replace(&quoted, "\"s3:GetBucketAcl\"");
         ensure!(less != aws.policy, "the policy has no {action}");
         aws.enforce(&less)?;
-        let output = aws.script(script, step)?;
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        ensure!(
-            !output.status.success() && stderr.contains(says),
-            "{script} {step} ends with {} without {action}: {stderr}",
-            output.status
-        );
+        let outcome = succeeded(&mut aws.script(script, step));
+        fails(outcome, says).with_context(|| format!("{script} {step} without {action}"))?;
     }
     Ok(())
 }
@@ -165,14 +155,12 @@ const DUMP: &str = "hello-20260101T000000Z.dump";
 
 /// moto, with the role as Terraform plans it.
 struct Aws {
-    programs: PathBuf,
+    moto: Moto,
     directory: TempDir,
-    port: u16,
     bucket: String,
     policy: String,
     /// What the role signs with.
     credentials: Value,
-    _process: Process,
 }
 
 impl Aws {
@@ -184,27 +172,13 @@ impl Aws {
         };
         let bucket = plan["inputs"]["buckets"]["backups"]["name"].as_str();
         let bucket = bucket.context("it has a bucket")?;
-
-        let programs = python::environment("backup")?;
         let directory = TempDir::new()?;
-        let port = free_port()?;
-        let log = directory.path().join("moto.log");
-        let process = Process::start(
-            Command::new(programs.join("moto_server"))
-                .args(["--host", "127.0.0.1", "--port"])
-                .arg(port.to_string())
-                .env("MOTO_ACCOUNT_ID", ACCOUNT),
-            Some(&log),
-        )?;
-        listening(port, &log)?;
         let mut aws = Self {
-            programs,
+            moto: Moto::start(directory.path())?,
             directory,
-            port,
             bucket: bucket.to_owned(),
             policy: output("policies")?.to_owned(),
             credentials: Value::Null,
-            _process: process,
         };
         fs::create_dir(aws.work())?;
         fs::write(aws.work().join(DUMP), "a dump of some bytes")?;
@@ -244,7 +218,7 @@ impl Aws {
     /// How many requests moto lets through before it asks who may do what.
     fn free_requests(&self, count: &str) -> Result<()> {
         let plain = [("content-type", "text/plain")];
-        let mut moto = Connection::open(self.port)?;
+        let mut moto = Connection::open(self.moto.port)?;
         let answer = moto.exchange("POST", "/moto-api/reset-auth", &plain, count.as_bytes())?;
         ensure!(answer.status == 200, "moto answers {}", answer.status);
         Ok(())
@@ -252,48 +226,25 @@ impl Aws {
 
     /// As whoever may do everything, while requests are free.
     fn admin(&self, arguments: &[&str]) -> Result<String> {
-        let mut aws = self.command("aws");
-        succeeded(&aws.args(arguments).output()?)
+        succeeded(self.moto.command("aws").args(arguments))
             .with_context(|| format!("aws {}", arguments.join(" ")))
     }
 
-    /// A program here.
-    fn command(&self, program: &str) -> Command {
-        let path = env::var("PATH").unwrap_or_default();
-        let mut command = Command::new(program);
-        command
-            .env("PATH", format!("{}:{path}", self.programs.display()))
-            .env("HOME", self.directory.path())
-            .env(
-                "AWS_ENDPOINT_URL",
-                format!("http://127.0.0.1:{}", self.port),
-            )
-            .env("AWS_DEFAULT_REGION", "eu-central-1")
-            .env_remove("AWS_PROFILE")
-            .env_remove("AWS_SESSION_TOKEN")
-            .env("AWS_ACCESS_KEY_ID", "test")
-            .env("AWS_SECRET_ACCESS_KEY", "test");
-        command
-    }
-
-    /// The same, as the role.
+    /// A program, as the role.
     fn as_backup(&self, program: &str) -> Command {
-        let mut command = self.command(program);
+        let mut command = self.moto.command(program);
         for (variable, name) in [
-            ("AWS_ACCESS_KEY_ID", "AccessKeyId"),
-            ("AWS_SECRET_ACCESS_KEY", "SecretAccessKey"),
-            ("AWS_SESSION_TOKEN", "SessionToken"),
+            ("AWS_ACCESS_KEY_ID", "/AccessKeyId"),
+            ("AWS_SECRET_ACCESS_KEY", "/SecretAccessKey"),
+            ("AWS_SESSION_TOKEN", "/SessionToken"),
         ] {
-            command.env(
-                variable,
-                self.credentials[name].as_str().unwrap_or_default(),
-            );
+            command.env(variable, text(&self.credentials, name));
         }
         command
     }
 
     /// The chart's own script, as the role.
-    fn script(&self, name: &str, step: &str) -> Result<Output> {
+    fn script(&self, name: &str, step: &str) -> Command {
         let mut command = self.as_backup("sh");
         command
             .arg(root().join("deploy/chart/files").join(name))
@@ -301,6 +252,6 @@ impl Aws {
             .env("BACKUP_BUCKET", &self.bucket)
             .env("BACKUP_PREFIX", "pg_dump/")
             .env("BACKUP_FOLDER", self.work());
-        Ok(command.output()?)
+        command
     }
 }

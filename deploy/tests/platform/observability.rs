@@ -1,35 +1,25 @@
 //! What watches the clusters: the routes of alerts that run are those that are tested, only a
 //! cluster that has a password gets past the gateways, and no cluster is forgotten.
 
-use std::{
-    fs,
-    net::TcpStream,
-    path::Path,
-    process::Command,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{fs, path::Path, process::Command};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use deploy_tests::{
     checker::{Checker, Object, succeeded},
-    mutation::Mutations,
-    objects::{list, named, of_kind, strings_at, text},
+    mutation::{Mutations, replaced},
+    objects::{of_kind, strings_at, text},
 };
-use harness::{host::free_port, process::Process};
+use harness::host::free_port;
 use libtest_mimic::Trial;
+use regex::Regex;
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::{
     addons::{Rendered, clusters, rendered},
-    server::serve,
+    facts::RULES,
+    server::nginx,
 };
-
-/// Where an Alertmanager finds its secrets.
-const SECRETS: &str = "/etc/alertmanager/secrets";
-
-/// Who is waited for in here starts at once, or not at all.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What all clusters get.
 type All = Vec<Rendered>;
@@ -54,67 +44,21 @@ fn all(checker: &Checker) -> Result<All> {
         .collect()
 }
 
-/// Alertmanager of each cluster has deploy/alertmanager.yaml, and the files that it names.
 fn routes(all: &All) -> Result<()> {
     let tested = fs::read_to_string(tools::root().join("deploy/alertmanager.yaml"))?;
-    for one in all {
-        let spec = &one.values("kube-prometheus-stack")?["alertmanager"]["alertmanagerSpec"];
-        let ours = spec["useExistingSecret"] == true;
-        ensure!(ours, "the chart makes its own routes");
-        let name = text(spec, "/configSecret");
-        let runs = named(one.made(), "Secret", name);
-        let runs = runs.with_context(|| format!("{} has no Secret {name}", one.cluster))?;
-        let runs = text(runs, "/stringData/alertmanager.yaml").trim();
-        ensure!(
-            runs == tested.trim(),
-            "{} runs other routes than those tested",
-            one.cluster
-        );
-        let mut mounts = list(spec, "/volumeMounts").iter();
-        let volume = mounts.find(|mount| mount["mountPath"] == SECRETS);
-        let volume = volume.with_context(|| format!("it mounts nothing at {SECRETS}"))?;
-        let mut volumes = list(spec, "/volumes").iter();
-        let volume = volumes
-            .find(|one| one["name"] == volume["name"])
-            .context("no such volume")?;
-        let made = named(
-            one.made(),
-            "ExternalSecret",
-            text(volume, "/secret/secretName"),
-        );
-        let keys = made
-            .map(|made| strings_at(made, &["secretKey"]))
-            .unwrap_or_default();
-        let directory = format!("{SECRETS}/");
-        for rest in tested.split(&directory).skip(1) {
-            let key = rest.split_whitespace().next().unwrap_or_default();
-            ensure!(keys.contains(&key), "{key} is in no Secret");
-        }
-    }
-    Ok(())
+    all.iter().try_for_each(|one| {
+        RULES["observability: the tested routes of alerts run"]
+            .check(&[("added", &one.for_rules()?), ("tested", &json!(tested))])
+    })
 }
 
 /// Each cluster may push its metrics and its logs, and Grafana asks for them.
 fn tenants(all: &All) -> Result<()> {
-    let management = management(all)?;
-    let sources = &management.values("grafana")?["datasources"]["datasources.yaml"];
-    let headers = strings_at(sources, &["httpHeaderValue1"]);
-    for Rendered { cluster, .. } in all {
-        for gateway in ["mimir", "loki"] {
-            let tenant = format!("{cluster}:{{PLAIN}}");
-            let mut may = tenants_of(management, gateway)?.lines();
-            let may = may.any(|line| line.starts_with(&tenant));
-            ensure!(may, "{cluster} may not push to {gateway}");
-        }
-        // Of its metrics, and of its logs.
-        let own = headers.iter().filter(|header| *header == cluster).count();
-        ensure!(own == 2, "there is no data source for {cluster} alone");
-        let every = headers.iter().filter(|header| header.contains('|'));
-        let with = |every: &&&str| every.split('|').any(|one| one == cluster);
-        let (count, with) = (every.clone().count(), every.filter(with).count());
-        ensure!(count == 2 && with == 2, "{cluster} is not among all");
-    }
-    Ok(())
+    let clusters: Vec<&String> = all.iter().map(|one| &one.cluster).collect();
+    RULES["observability: each cluster is a tenant"].check(&[
+        ("added", &management(all)?.for_rules()?),
+        ("clusters", &json!(clusters)),
+    ])
 }
 
 /// Each address in values names a host that External-DNS writes on management, or a namespace
@@ -128,47 +72,24 @@ fn addresses(all: &All) -> Result<()> {
         .collect();
     let applications = management.applications.iter();
     written.extend(applications.flat_map(|one| strings_at(one, &[annotation])));
+    let urls = Regex::new("https?://([[:alnum:].-]*)")?;
     let mut seen = 0;
     for one in all {
-        let applications = one.applications.iter();
-        let namespaces = applications.map(|one| text(one, "/spec/destination/namespace"));
-        let namespaces: Vec<&str> = namespaces.collect();
+        let mut asked = Vec::new();
         for addon in ["kube-prometheus-stack", "alloy", "grafana", "mimir", "loki"] {
-            let Ok(values) = one.values(addon) else {
-                continue;
-            };
-            for host in hosts(&values.to_string()) {
-                seen += 1;
-                if host.ends_with(".platform.example.com") {
-                    let is_written = written.contains(&host.as_str());
-                    ensure!(is_written, "{host} is written by no Service");
-                } else if let Some((_, rest)) = host.split_once('.')
-                    && let Some((namespace, _)) = rest.split_once(".svc")
-                {
-                    ensure!(
-                        namespaces.contains(&namespace),
-                        "{addon} asks {host}, and nothing is in the namespace {namespace}"
-                    );
-                } else {
-                    bail!("{addon} asks {host}, which nobody knows");
-                }
-            }
+            let values = one.values(addon).cloned().unwrap_or_default().to_string();
+            let hosts = urls.captures_iter(&values);
+            asked.extend(hosts.map(|url| json!({"addon": addon, "host": &url[1]})));
         }
+        seen += asked.len();
+        RULES["observability: what is sent to is there"].check(&[
+            ("asked", &json!(asked)),
+            ("written", &json!(written)),
+            ("applications", &json!(one.applications)),
+        ])?;
     }
     ensure!(seen > all.len() * 2, "only {seen} addresses were found");
     Ok(())
-}
-
-/// The hosts of the URLs in a text.
-fn hosts(text: &str) -> Vec<String> {
-    let urls = ["http://", "https://"]
-        .iter()
-        .flat_map(|scheme| text.split(scheme).skip(1));
-    urls.map(|rest| {
-        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '.' && c != '-');
-        rest[..end.unwrap_or(rest.len())].to_owned()
-    })
-    .collect()
 }
 
 /// A real nginx with the configuration of each gateway.
@@ -198,18 +119,7 @@ fn gateways(all: &All) -> Result<()> {
 fn gateway(config: &str, tenants: &str, push: &str, ask: &str) -> Result<()> {
     let directory = TempDir::new()?;
     let path = |name: &str| directory.path().join(name).display().to_string();
-    // Which tenant asked last.
-    let tenant = Arc::new(Mutex::new(None));
-    let seen = tenant.clone();
-    let upstream = serve(move |head| {
-        let header = head
-            .lines()
-            .find_map(|line| line.strip_prefix("X-Scope-OrgID: "));
-        let header = header.unwrap_or_default().to_owned();
-        *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(header);
-        ("200 OK", Vec::new())
-    })?;
-    let (port, probe) = (free_port()?, free_port()?);
+    let (port, probe, upstream) = (free_port()?, free_port()?, free_port()?);
     fs::create_dir(path("tls"))?;
     certificate(&directory.path().join("tls"))?;
     let tenants = tenants
@@ -218,35 +128,29 @@ fn gateway(config: &str, tenants: &str, push: &str, ask: &str) -> Result<()> {
     let tenants = tenants.map(|(name, _)| format!("{name}:{{PLAIN}}password of {name}\n"));
     fs::write(path("htpasswd"), tenants.collect::<String>())?;
 
-    // Elsewhere than in its container, and otherwise as it is.
-    let mut here = format!("daemon off;\nmaster_process off;\n{config}");
-    let backend = config
-        .split("proxy_pass ")
-        .nth(1)
-        .context("it passes nothing on")?;
+    // Elsewhere than in its container, before something that notes the tenant, and otherwise as it is.
+    let noted = path("tenant");
+    let http = format!(
+        "http {{\nlog_format tenant $http_x_scope_orgid;\nserver {{ listen 127.0.0.1:{upstream}; \
+         access_log {noted} tenant; return 200; }}\n"
+    );
+    let backend = config.split_once("proxy_pass ");
+    let (_, backend) = backend.context("it passes nothing on")?;
     let backend = backend.split(';').next().unwrap_or_default();
+    let mut here = config.to_owned();
     for (there, here_is) in [
         // First: what comes after it may be in that directory.
-        ("/tmp/", format!("{}/", directory.path().display())),
+        ("/tmp/", path("")),
         (backend, format!("http://127.0.0.1:{upstream}")),
         ("listen 8443", format!("listen 127.0.0.1:{port}")),
         ("listen 8080", format!("listen 127.0.0.1:{probe}")),
         ("/etc/nginx/tls", path("tls")),
         ("/etc/nginx/tenants/htpasswd", path("htpasswd")),
+        ("http {", http),
     ] {
-        ensure!(here.contains(there), "the configuration has no {there}");
-        here = here.replace(there, &here_is);
+        here = replaced(&here, there, &here_is)?;
     }
-    fs::write(path("nginx.conf"), here)?;
-    let log = directory.path().join("log");
-    let _nginx = Process::start_server(
-        Command::new(tools::find_or_fetch("nginx")?)
-            .args(["-p", &path(""), "-c", &path("nginx.conf")])
-            .args(["-e", "stderr"]),
-        Some(&log),
-        PROBE_TIMEOUT,
-        || TcpStream::connect(("127.0.0.1", port)).is_ok(),
-    )?;
+    let _nginx = nginx(directory.path(), &here, port)?;
 
     let curl = |arguments: &[&str], target: &str| {
         succeeded(
@@ -264,8 +168,8 @@ fn gateway(config: &str, tenants: &str, push: &str, ask: &str) -> Result<()> {
 
     let status = curl(&lies, &https(push))?;
     ensure!(status == "200", "a push: {status}");
-    let was = tenant.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let was = was.context("nothing was passed on")?;
+    let was = fs::read_to_string(noted)?;
+    let was = was.trim_end();
     ensure!(was == "dev", "dev pushes as the tenant {was}");
     for (who, argument, value) in [
         ("without a password", "--data", "a sample"),

@@ -3,23 +3,16 @@
 use std::{fs, path::Path};
 
 use anyhow::{Context, Result, bail, ensure};
-use deploy_tests::mutation::Mutations;
+use deploy_tests::{mutation::Mutations, yaml};
 use libtest_mimic::Trial;
 use pulldown_cmark::{Event, Parser, Tag, TagEnd};
 use serde_json::Value;
 
-use crate::addons;
+use crate::{addons, facts::FACTS};
 
 const OVERVIEW: &str = "docs/platform.md";
 
 const HEADER: &str = "| system | where | version | how it was checked | what remains unproved |";
-
-/// What the platform is made of. There may be more rows.
-const SYSTEMS: &str = "Terraform, Terragrunt, Atlantis, VPC, Route 53, RDS, CloudNativePG, S3 backups, \
-    IAM roles for service accounts, KMS, Cluster API, CAPA, EKS, Spin shim, SpinKube operator, Argo CD, \
-    cert-manager, External-DNS, Kong, Kuma, kube-prometheus-stack, Grafana, Mimir, InfluxDB, Loki, \
-    Elasticsearch, Filebeat, Logstash, Datadog, Velero, pg_dump to S3, Alertmanager, External Secrets, \
-    KEDA, Kyverno";
 
 pub fn trials(mutations: &Mutations) -> Vec<Trial> {
     mutations.trials("overview", whole)
@@ -34,8 +27,8 @@ fn whole(tree: &Path) -> Result<()> {
         .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
         .collect();
     ensure!(!rows.is_empty(), "there is no table under {HEADER}");
-    for system in SYSTEMS.split(", ") {
-        let count = rows.iter().filter(|row| row[0] == system).count();
+    for system in &FACTS.systems {
+        let count = rows.iter().filter(|row| row[0] == *system).count();
         ensure!(count == 1, "there are {count} rows for {system}");
     }
     let mut addons = addons::with_charts();
@@ -88,9 +81,9 @@ fn places_in(cell: &str) -> Vec<String> {
 /// The version of an add-on's chart, if it has one.
 fn version_of(tree: &Path, addon: &str) -> Result<Option<String>> {
     let file = tree.join(format!("deploy/platform/addons/{addon}/addon.yaml"));
-    let Ok(text) = fs::read_to_string(file) else {
+    if !file.exists() {
         return Ok(None); // such as templates/
-    };
-    let said: Value = yaml_serde::from_str(&text)?;
+    }
+    let said: Value = yaml(&file)?;
     Ok(said["chart"]["version"].as_str().map(str::to_owned))
 }

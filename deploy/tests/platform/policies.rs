@@ -2,17 +2,18 @@
 
 use std::fs;
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use cel::{Context, Program, Value as Answer};
+use anyhow::{Result, ensure};
 use deploy_tests::{
     checker::{Checker, Object},
     mutation::Mutations,
     objects::{list, only, strings, text, title},
+    rules::Rule,
 };
 use libtest_mimic::Trial;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::facts::FACTS;
+use crate::facts::{FACTS, RULES};
 
 const DIGEST: &str = "sha256:dd4058945cb02a5fe9c0f6b403b809342d7d436022364de4b84ea10b04fbbcb8";
 
@@ -63,63 +64,15 @@ fn signatures(objects: &[Object]) -> Result<Value> {
 
 /// What the API server does with a pod: true, if the policy lets it in.
 fn admits(policy: &Value, pod: &Value) -> Result<bool> {
-    for condition in list(policy, "/spec/matchConditions") {
-        if !answer(&condition["expression"], &[("object", pod)])? {
-            return Ok(true);
-        }
-    }
-    let mut variables = json!({});
-    for variable in list(policy, "/spec/variables") {
-        let name = variable["name"].as_str().context("a variable has a name")?;
-        let given = [("object", pod), ("variables", &variables)];
-        variables[name] = images(&evaluated(&variable["expression"], &given)?)?;
-    }
-    let validations = list(policy, "/spec/validations");
-    ensure!(!validations.is_empty(), "it validates nothing");
-    for validation in validations {
-        let given = [("object", pod), ("variables", &variables)];
-        if !answer(&validation["expression"], &given)? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// A list of strings, as JSON.
-fn images(value: &Answer) -> Result<Value> {
-    let Answer::List(list) = value else {
-        bail!("{value:?} is no list")
-    };
-    list.iter()
-        .map(|image| match image {
-            Answer::String(image) => Ok(Value::from(image.as_str())),
-            other => bail!("{other:?} is no image"),
-        })
-        .collect()
-}
-
-fn answer(expression: &Value, given: &[(&str, &Value)]) -> Result<bool> {
-    match evaluated(expression, given)? {
-        Answer::Bool(answer) => Ok(answer),
-        other => bail!("{expression} is {other:?}, and neither true nor false"),
-    }
-}
-
-fn evaluated(expression: &Value, given: &[(&str, &Value)]) -> Result<Answer> {
-    let text = expression.as_str().context("an expression is a text")?;
-    let program = Program::compile(text).map_err(|error| anyhow!("{text}: {error}"))?;
-    let mut context = Context::default();
-    for (name, value) in given {
-        let added = context.add_variable(*name, *value);
-        added.map_err(|error| anyhow!("{name}: {error}"))?;
-    }
-    let answer = program.execute(&context);
-    answer.map_err(|error| anyhow!("{text}: {error}"))
+    let rule = Rule::deserialize(&policy["spec"])?;
+    Ok(rule.problems(&[("object", pod)]).is_empty())
 }
 
 /// Where there is a Postgres in the namespace, its operator chooses the images of its pods.
 fn by_digest(policy: &Value, with_postgres: bool) -> Result<()> {
     ensure!(policy["spec"]["failurePolicy"] == "Fail", "it fails open");
+    let validates = !list(policy, "/spec/validations").is_empty();
+    ensure!(validates, "it validates nothing");
     for (what, beside, image, wanted) in &FACTS.images {
         let image = image.replace("DIGEST", DIGEST);
         let mut pod = pod(&image);
@@ -160,7 +113,7 @@ fn decides(what: &str, lets_in: bool, wanted: bool) -> Result<()> {
 fn lets_in_the_service(checker: &Checker, policies: &[Object]) -> Result<()> {
     let (digests, signatures) = (digests(policies)?, only(policies, "ClusterPolicy")?);
     // What an image begins with that has to be signed.
-    let covered: Vec<&str> = strings(rule(signatures), "/imageReferences");
+    let covered = strings(signatures, "/spec/rules/0/verifyImages/0/imageReferences");
     ensure!(!covered.is_empty(), "it names no image");
     let stars = covered.iter().all(|pattern| pattern.ends_with('*'));
     ensure!(stars, "one of {covered:?} does not end in a star");
@@ -191,35 +144,11 @@ fn lets_in_the_service(checker: &Checker, policies: &[Object]) -> Result<()> {
     Ok(())
 }
 
-fn rule(policy: &Value) -> &Value {
-    &policy["spec"]["rules"][0]["verifyImages"][0]
-}
-
-/// As cosign shows it: who signed, and who vouches for that.
 fn signed(policy: &Value) -> Result<()> {
-    let webhook = &policy["spec"]["webhookConfiguration"];
-    ensure!(webhook["failurePolicy"] == "Fail", "it fails open");
-    let rule = rule(policy);
-    ensure!(rule["failureAction"] == "Enforce", "it only reports");
-    let unchanged = rule["mutateDigest"] == false;
-    ensure!(
-        unchanged,
-        "a tag has a digest before images-by-digest sees it"
-    );
-    let keyless = &rule["attestors"][0]["entries"][0]["keyless"];
-    ensure!(
-        keyless["issuer"] == "https://token.actions.githubusercontent.com",
-        "GitHub Actions does not vouch for it"
-    );
-    let release = ".github/workflows/release.yml";
-    let workflow = fs::read_to_string(tools::root().join(release))?;
-    let signs = workflow.contains("cosign sign --yes");
-    ensure!(signs, "{release} signs nothing");
-    for (identity, wanted) in &FACTS.identities {
-        let (given, pattern) = (Value::from(identity.as_str()), &keyless["subjectRegExp"]);
-        let given = [("identity", &given), ("pattern", pattern)];
-        let lets_in = answer(&Value::from("identity.matches(pattern)"), &given)?;
-        decides(identity, lets_in, *wanted)?;
-    }
-    Ok(())
+    let workflow = fs::read_to_string(tools::root().join(".github/workflows/release.yml"))?;
+    RULES["policies: signatures"].check(&[
+        ("policy", policy),
+        ("workflow", &json!(workflow)),
+        ("identities", &json!(FACTS.identities)),
+    ])
 }

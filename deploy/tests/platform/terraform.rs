@@ -6,23 +6,31 @@
 //! with mocks. It proves nothing that the provider or AWS would say of a value.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     env, fs,
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
-use deploy_tests::mutation::Mutations;
-use harness::{host::free_port, process::Process};
+use deploy_tests::{
+    checker::{input, succeeded},
+    mutation::Mutations,
+    objects::{fields, list, text},
+};
+use harness::{client::Connection, host::free_port, process::Process};
 use libtest_mimic::Trial;
 use regex::Regex;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tools::{node, root};
 
-use crate::tree::{self, DIRECTORY, fed, listening, succeeded};
+use crate::{
+    facts::{FACTS, RULES},
+    tree::{self, DIRECTORY},
+};
 
 /// The provider of ephemeral resources.
 const UNMOCKED: &str = "unmocked";
@@ -83,14 +91,15 @@ impl Terraform {
         fs::write(&file, schemas.to_string())?;
         let port = free_port()?;
         let log = directory.path().join("provider.log");
-        let provider = Process::start(
-            Command::new("node")
-                .arg(tree::script("provider.mjs"))
-                .args([&packages, &file])
-                .arg(port.to_string()),
+        let mut node = Command::new("node");
+        node.arg(tree::script("provider.mjs"))
+            .args([&packages, &file]);
+        let provider = Process::start_server(
+            node.arg(port.to_string()),
             Some(&log),
+            Duration::from_secs(60),
+            || Connection::open(port).is_ok(),
         )?;
-        listening(port, &log)?;
         // How Terraform is told of a provider that somebody else started.
         let provider_said = json!({"registry.terraform.io/hashicorp/aws": {
             "Protocol": "grpc",
@@ -109,7 +118,7 @@ impl Terraform {
 
     /// What Terraform prints in a directory, if it succeeds.
     fn run(&self, directory: &Path, arguments: &[&str]) -> Result<String> {
-        succeeded(&self.command(directory, arguments).output()?)
+        succeeded(&mut self.command(directory, arguments))
     }
 
     fn command(&self, directory: &Path, arguments: &[&str]) -> Command {
@@ -183,7 +192,7 @@ impl Terraform {
     fn mock(&self, region: &str, alias: &str) -> String {
         let mut mock = format!("mock_provider \"aws\" {{\n{alias}  override_during = plan\n");
         for (kind, block) in [("resource", "mock_resource"), ("data", "mock_data")] {
-            for (name, schema) in self.schemas[kind].as_object().into_iter().flatten() {
+            for (name, schema) in fields(&self.schemas[kind], "") {
                 let has_arn = schema["attributes"]["arn"]["computed"] == true;
                 let defaults = match name.as_str() {
                     "aws_eks_cluster" => ISSUER.to_owned(),
@@ -202,13 +211,11 @@ impl Terraform {
         let output = test.args(arguments).output()?;
         let lines = serde_json::Deserializer::from_slice(&output.stdout).into_iter();
         let said = lines.collect::<Result<Vec<Value>, _>>()?;
-        let text = |value: &Value| value.as_str().unwrap_or_default().trim().to_owned();
         let problems = said.iter().filter(|line| line["type"] == "diagnostic");
         let problems = problems.map(|line| {
-            let diagnostic = &line["diagnostic"];
-            let code = text(&diagnostic["snippet"]["code"]);
-            let [summary, detail] = ["summary", "detail"].map(|part| text(&diagnostic[part]));
-            format!("{}: {code}, {summary}: {detail}", text(&line["@testrun"]))
+            let part = |of: &str| text(&line["diagnostic"], of).trim();
+            let [code, summary, detail] = ["/snippet/code", "/summary", "/detail"].map(part);
+            format!("{}: {code}, {summary}: {detail}", text(line, "/@testrun"))
         });
         let problems: Vec<String> = problems.collect();
         let problems = problems.join("\n");
@@ -239,15 +246,11 @@ fn unmock(directory: &Path) -> Result<()> {
 
 /// An ARN as AWS would give one to a resource of this type.
 fn arn(name: &str, region: &str) -> String {
-    let rest = match name {
-        "aws_cloudwatch_log_group" => format!("logs:{region}:000000000000:log-group:mock"),
-        "aws_db_instance" => format!("rds:{region}:000000000000:db:mock"),
-        "aws_iam_role" => "iam::000000000000:role/mock".to_owned(),
-        "aws_kms_key" => format!("kms:{region}:000000000000:key/mock"),
-        "aws_s3_bucket" => "s3:::mock".to_owned(),
-        "aws_secretsmanager_secret" => format!("secretsmanager:{region}:000000000000:secret:mock"),
-        other => format!("mock:{region}:000000000000:{other}/mock"),
-    };
+    let known = FACTS
+        .arns
+        .get(name)
+        .map(|arn| arn.replace("REGION", region));
+    let rest = known.unwrap_or_else(|| format!("mock:{region}:000000000000:{name}/mock"));
     format!("arn:aws:{rest}")
 }
 
@@ -255,18 +258,19 @@ fn arn(name: &str, region: &str) -> String {
 fn schemas(packages: &Path) -> Result<Value> {
     let said = tree::hcl(&root())?;
     let used = KINDS.map(|kind| {
-        let types = said.values().filter_map(|file| file[kind].as_object());
-        let types: BTreeSet<&String> = types.flat_map(|types| types.keys()).collect();
-        (kind.to_owned(), json!(types))
+        let types = said.values().flat_map(|file| fields(&file[kind], ""));
+        (kind, types.map(|(name, _)| name).collect())
     });
-    let wanted = Value::Object(used.into_iter().collect());
+    let wanted = json!(BTreeMap::<&str, BTreeSet<&String>>::from(used));
     let mut node = Command::new("node");
     node.arg(tree::script("schemas.mjs")).arg(packages);
-    let output = fed(&mut node, wanted.to_string().as_bytes())?;
-    let schemas: Value = serde_json::from_str(&succeeded(&output)?)?;
-    for (kind, wanted) in wanted.as_object().into_iter().flatten() {
-        let wanted = wanted.as_array().map_or(0, Vec::len);
-        let found = schemas[kind].as_object().map_or(0, serde_json::Map::len);
+    let schemas = succeeded(node.stdin(input(&wanted.to_string())?))?;
+    let schemas: Value = serde_json::from_str(&schemas)?;
+    for kind in KINDS {
+        let (wanted, found) = (
+            list(&wanted[kind], "").len(),
+            fields(&schemas[kind], "").count(),
+        );
         ensure!(
             found == wanted,
             "{} of {wanted} types of {kind} have no schema: terraform/schemas.mjs says why",
@@ -279,27 +283,17 @@ fn schemas(packages: &Path) -> Result<Value> {
 /// Whether every module names one version of its provider, the one whose schemas are checked.
 fn pinned(tree: &Path) -> Result<()> {
     let expected = schemas(&node::packages("terraform")?)?["version"].clone();
-    let expected = format!("= {}", expected.as_str().context("it has a version")?);
     let said = tree::hcl(tree)?;
     for module in tree::modules()? {
         let prefix = format!("modules/{module}/");
-        let files = || said.iter().filter(|(path, _)| path.starts_with(&prefix));
-        let settings = || files().map(|(_, file)| &file["terraform"][0]);
-        let bounded = settings().any(|of| of["required_version"].is_string());
-        ensure!(bounded, "{module} names no required_version");
-        let providers = settings().filter_map(|of| of["required_providers"][0].as_object());
-        let providers: Vec<_> = providers.flatten().collect();
-        let has = |kind: &&str| files().any(|(_, of)| of.get(kind).is_some());
-        let needs_one = KINDS.iter().any(has);
-        ensure!(
-            !needs_one || !providers.is_empty(),
-            "{module} names no provider"
-        );
-        for (name, provider) in providers {
-            let version = &provider["version"];
-            let exact = *version == *expected;
-            ensure!(exact, "{module} takes {name} {version}, not {expected}");
-        }
+        let files = said.iter().filter(|(path, _)| path.starts_with(&prefix));
+        let files: Vec<&Value> = files.map(|(_, file)| file).collect();
+        RULES["terraform, exact versions"].check(&[
+            ("module", &json!(module)),
+            ("files", &json!(files)),
+            ("kinds", &json!(KINDS)),
+            ("version", &expected),
+        ])?;
     }
     Ok(())
 }

@@ -10,7 +10,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use deploy_tests::mutation::Mutations;
+use deploy_tests::{
+    checker::printed,
+    moto::ACCOUNT,
+    mutation::Mutations,
+    objects::{fields, list, strings},
+};
 use libtest_mimic::Trial;
 use regex::Regex;
 use serde_json::{Map, Value, json};
@@ -18,12 +23,10 @@ use tempfile::TempDir;
 use tools::root;
 
 use crate::{
+    facts::RULES,
     terraform::Terraform,
-    tree::{self, blocks, succeeded},
+    tree::{self, blocks},
 };
-
-/// Stands in for each account: none is in Git.
-pub const ACCOUNT: &str = "000000000000";
 
 /// What may be run with outputs that nothing has put out yet.
 const MOCKED: [&str; 3] = ["init", "validate", "plan"];
@@ -174,7 +177,7 @@ impl Terragrunt {
             .env("TG_NO_COLOR", "true")
             .env("TG_NON_INTERACTIVE", "true");
         let output = command.output()?;
-        succeeded(&output)?;
+        printed(&output)?;
         Ok(output)
     }
 
@@ -205,14 +208,12 @@ impl Terragrunt {
         let (_copy, directory) = self.terraform.ready(&live.tree, &unit.modules[0])?;
         fs::write(directory.join("unit.auto.tfvars.json"), inputs.to_string())?;
         let region = inputs["region"].as_str().unwrap_or("eu-central-1");
-        let aliases = files_of(&live.hcl, &unit.modules[0]).flat_map(|file| {
-            let providers = file["provider"]["aws"].as_array().into_iter().flatten();
-            providers.filter_map(|of| Some(of["alias"].as_str()?.to_owned()))
-        });
+        let files = files_of(&live.hcl, &unit.modules[0]);
+        let aliases = files.flat_map(|file| list(file, "/provider/aws"));
+        let aliases = aliases.filter_map(|of| Some(of["alias"].as_str()?.to_owned()));
         let aliases: Vec<String> = aliases.collect();
         let mut plan = self.terraform.mocked(&directory, region, &aliases)?;
-        let changes = plan["output_changes"].as_object().into_iter().flatten();
-        let outputs = changes.map(|(output, change)| {
+        let outputs = fields(&plan, "/output_changes").map(|(output, change)| {
             let value = &change["after"];
             let output_said = json!({"sensitive": false, "type": type_of(value), "value": value});
             (output.clone(), output_said)
@@ -277,7 +278,7 @@ impl Unit {
             }
         }
         let mut dependencies = BTreeMap::new();
-        for (name, dependency) in said["dependency"].as_object().into_iter().flatten() {
+        for (name, dependency) in fields(&said, "/dependency") {
             let path = dependency["config_path"].as_str();
             let path = path.context("it has no config_path")?;
             let of = directory.join(path).canonicalize()?;
@@ -323,11 +324,10 @@ fn dependencies_are_units(_: &Terragrunt, live: &Live) -> Result<()> {
         let text = fs::read_to_string(live.path(name).join("terragrunt.hcl"))?;
         for (dependency, of) in &unit.dependencies {
             let block = &unit.said["dependency"][dependency];
-            let mocked = block["mock_outputs"].as_object();
-            let mocked = mocked.filter(|mocked| !mocked.is_empty());
-            let mocked = mocked.with_context(|| format!("{name} takes nothing of {of}"))?;
+            let mocked: Vec<_> = fields(block, "/mock_outputs").collect();
+            ensure!(!mocked.is_empty(), "{name} takes nothing of {of}");
             let module = &live.units.get(of).context("it is a unit")?.modules[0];
-            for output in mocked.keys() {
+            for (output, _) in mocked {
                 let taken = format!(r"\bdependency\.{dependency}\.outputs\.{output}\b");
                 ensure!(
                     Regex::new(&taken)?.is_match(&text),
@@ -340,10 +340,10 @@ fn dependencies_are_units(_: &Terragrunt, live: &Live) -> Result<()> {
                 );
             }
             // Without this, an apply would take a mock where it finds no state.
-            let allowed = block["mock_outputs_allowed_terraform_commands"].as_array();
-            let unsaid = || format!("{name} does not say when it may mock {of}");
-            for command in allowed.with_context(unsaid)? {
-                let command = command.as_str().unwrap_or_default();
+            let commands = strings(block, "/mock_outputs_allowed_terraform_commands");
+            let said = !commands.is_empty();
+            ensure!(said, "{name} does not say when it may mock {of}");
+            for command in commands {
                 let allowed = MOCKED.contains(&command);
                 ensure!(allowed, "{name} mocks {of} when it runs {command}");
             }
@@ -354,17 +354,11 @@ fn dependencies_are_units(_: &Terragrunt, live: &Live) -> Result<()> {
 
 fn states_are_apart(_: &Terragrunt, live: &Live) -> Result<()> {
     for (name, unit) in &live.units {
-        let said = &live.hcl[&format!("live/{name}/terragrunt.hcl")];
-        for kind in ["remote_state", "generate"] {
-            ensure!(said[kind].is_null(), "{name} has its own {kind}");
-        }
-        let state = &unit.said["remote_state"];
-        ensure!(state["backend"] == "s3", "the state of {name} is not in S3");
-        let config = &state["config"];
-        let encrypted = config["encrypt"] == true;
-        ensure!(encrypted, "the state of {name} is not encrypted");
-        let own = config["key"] == format!("{name}/terraform.tfstate");
-        ensure!(own, "two units have the state {}", config["key"]);
+        RULES["terragrunt, each unit has its state"].check(&[
+            ("name", &json!(name)),
+            ("own", &live.hcl[&format!("live/{name}/terragrunt.hcl")]),
+            ("unit", &unit.said),
+        ])?;
     }
     Ok(())
 }

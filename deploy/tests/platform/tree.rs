@@ -3,16 +3,12 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    io::Write,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
-    thread,
-    time::{Duration, Instant},
+    process::Command,
 };
 
-use anyhow::{Context, Result, bail, ensure};
-use deploy_tests::mutation::tracked;
-use harness::client::Connection;
+use anyhow::{Context, Result, ensure};
+use deploy_tests::{checker::succeeded, mutation::tracked, objects::fields};
 use serde_json::Value;
 use tools::{node, root};
 
@@ -38,7 +34,7 @@ pub fn hcl(tree: &Path) -> Result<BTreeMap<String, Value>> {
     node.arg(script("hcl.mjs"))
         .arg(node::packages("terraform")?)
         .arg(tree.join(DIRECTORY));
-    Ok(serde_json::from_str(&succeeded(&fed(&mut node, b"")?)?)?)
+    Ok(serde_json::from_str(&succeeded(&mut node)?)?)
 }
 
 /// The names of the modules.
@@ -55,46 +51,9 @@ pub fn modules() -> Result<BTreeSet<String>> {
 
 /// The labelled blocks of this kind, of which Terraform has one for each label: `variable`.
 pub fn blocks<'a>(said: &'a Value, kind: &str) -> impl Iterator<Item = (&'a String, &'a Value)> {
-    let found = said[kind].as_object().into_iter().flatten();
-    found.map(|(label, blocks)| (label, &blocks[0]))
-}
-
-/// Waits until somebody listens on `port`, for a minute at most. What keeps it is in `log`.
-pub fn listening(port: u16, log: &Path) -> Result<()> {
-    let started = Instant::now();
-    while Connection::open(port).is_err() {
-        let in_time = started.elapsed() < Duration::from_secs(60);
-        ensure!(in_time, "{}", fs::read_to_string(log).unwrap_or_default());
-        thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
+    fields(&said[kind], "").map(|(label, blocks)| (label, &blocks[0]))
 }
 
 pub fn script(name: &str) -> PathBuf {
     root().join("deploy/tests/platform/terraform").join(name)
-}
-
-/// Runs `command` to its end with this input.
-pub fn fed(command: &mut Command, input: &[u8]) -> Result<Output> {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("{} does not start", command.get_program().display()))?;
-    let mut stdin = child.stdin.take().context("stdin is piped")?;
-    thread::scope(|scope| {
-        // Beside the reading: both pipes may be full at once.
-        scope.spawn(move || stdin.write_all(input));
-        Ok(child.wait_with_output()?)
-    })
-}
-
-/// What it printed, if it succeeded.
-pub fn succeeded(output: &Output) -> Result<String> {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    if !output.status.success() {
-        bail!("{}\n{}", text(&output.stdout), text(&output.stderr));
-    }
-    Ok(text(&output.stdout))
 }

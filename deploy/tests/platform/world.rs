@@ -1,16 +1,16 @@
 //! All that one cluster has, in one place: what is rendered for it, and what is there beside that.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, bail, ensure};
 use deploy_tests::{
-    checker::{Checker, Object, values_file},
+    checker::{Checker, values_file},
     mutation::{set, tracked},
-    objects::{self, at, fields, list, strings},
+    objects::{self, at, by_kind, fields, list, strings},
     once::Once,
     stem, yaml_files,
 };
@@ -20,6 +20,7 @@ use tools::root;
 use crate::{
     addons::{self, OURS, Rendered, addon_of},
     facts::FACTS,
+    tree,
 };
 
 /// The world of Argo CD's own objects.
@@ -103,6 +104,21 @@ impl World {
         things
     }
 
+    /// What rules call `objects`, `addons` and `labels`: see rules.yaml.
+    pub fn for_rules(&self) -> (Value, Value, Value) {
+        let placed = |placed: &Placed| {
+            let mut object = placed.object.clone();
+            object["metadata"]["namespace"] = json!(placed.namespace);
+            object
+        };
+        let objects: Vec<Value> = self.objects.iter().map(placed).collect();
+        let given = |wanted: &str| {
+            let of_kind = self.given.iter().filter(|(kind, ..)| kind == wanted);
+            of_kind.map(|(.., name)| json!(name)).collect()
+        };
+        (by_kind(&objects), given("add-on"), given("node label"))
+    }
+
     pub fn of_kind<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Placed> {
         self.objects.iter().filter(move |placed| placed.is(kind))
     }
@@ -141,10 +157,11 @@ fn load(checker: &Checker) -> Result<Vec<World>> {
     let mut argo = World {
         name: ARGO.to_owned(),
         cluster: "management".to_owned(),
-        objects: argo_objects(checker)?,
+        objects: Vec::new(),
         rendered: None,
         given: [thing("Namespace", "", "argocd")].into(),
     };
+    add_argo_objects(checker, &mut argo)?;
     let mut worlds = Vec::new();
     for file in addons::clusters() {
         for settings in addons::choices() {
@@ -216,21 +233,14 @@ fn cluster(name: String, rendered: &'static Rendered, argo: &mut World) -> Resul
         world
             .given
             .extend(made.map(|(_, kind, namespace, name)| thing(kind, namespace, name)));
-        for object in rendered.objects.get(addon).into_iter().flatten() {
-            world.place(namespace, object);
+        for made in rendered.objects.get(addon).into_iter().flatten() {
+            world.place(namespace, &made.object, made.custom);
         }
         let charts = list(application, "/spec/sources").iter();
         for source in charts.filter(|source| source["chart"].is_string()) {
             let (metadata, values) = (json!({"name": addon}), &source["helm"]["valuesObject"]);
             let object = json!({"kind": VALUES, "metadata": metadata, "values": values});
-            world.place(
-                namespace,
-                &Object {
-                    object,
-                    custom: false,
-                    problem: None,
-                },
-            );
+            world.place(namespace, &object, false);
         }
         argo.add_application(application);
     }
@@ -280,20 +290,21 @@ fn deliver(
         let namespace = text(&application, "/spec/destination/namespace")?;
         for world in worlds.iter_mut().filter(|world| world.cluster == cluster) {
             world.given.insert(thing("Namespace", "", namespace));
-            made.iter()
-                .for_each(|object| world.place(namespace, object));
+            for made in &made {
+                world.place(namespace, &made.object, made.custom);
+            }
         }
     }
     Ok(())
 }
 
 impl World {
-    fn place(&mut self, namespace: &str, Object { object, custom, .. }: &Object) {
+    fn place(&mut self, namespace: &str, object: &Value, custom: bool) {
         let of_kind = thing(objects::text(object, "/kind"), namespace, "").1;
         let stated = object["metadata"]["namespace"].as_str();
         self.objects.push(Placed {
             namespace: stated.map_or(of_kind, str::to_owned),
-            custom: *custom,
+            custom,
             object: object.clone(),
         });
     }
@@ -326,14 +337,7 @@ impl World {
             }
         }
         if !self.objects.iter().any(|placed| placed.object == object) {
-            self.place(
-                "argocd",
-                &Object {
-                    object,
-                    custom: true,
-                    problem: None,
-                },
-            );
+            self.place("argocd", &object, true);
         }
     }
 }
@@ -365,66 +369,51 @@ fn facts(rendered: &Rendered) -> Result<&Value> {
     all.next().context("no Application knows its cluster")
 }
 
-fn argo_objects(checker: &Checker) -> Result<Vec<Placed>> {
-    let mut placed = Vec::new();
-    for file in ["deploy/argocd", "deploy/platform/argocd"]
-        .into_iter()
-        .flat_map(yaml_files)
-    {
+/// Adds what Argo CD is given itself.
+fn add_argo_objects(checker: &Checker, argo: &mut World) -> Result<()> {
+    let directories = ["deploy/argocd", "deploy/platform/argocd"];
+    for file in directories.into_iter().flat_map(yaml_files) {
         let yaml = fs::read_to_string(&file)?;
         // Values of a chart are there as well.
-        if !yaml.lines().any(|line| line.starts_with("kind: ")) {
-            continue;
-        }
-        for Object { object, custom, .. } in checker.checked(&yaml)? {
-            let namespace = object["metadata"]["namespace"].as_str();
-            let namespace = namespace.unwrap_or("argocd").to_owned();
-            placed.push(Placed {
-                namespace,
-                custom,
-                object,
-            });
+        if yaml.lines().any(|line| line.starts_with("kind: ")) {
+            for made in checker.checked(&yaml)? {
+                argo.place("argocd", &made.object, made.custom);
+            }
         }
     }
-    ensure!(!placed.is_empty(), "Argo CD has no objects");
-    Ok(placed)
+    ensure!(!argo.objects.is_empty(), "Argo CD has no objects");
+    Ok(())
 }
+
+/// What Terraform is told.
+static HCL: Once<BTreeMap<String, Value>> = Once::new();
 
 /// What Terraform is told to make for a cluster: the roles of its service accounts, and the entries
 /// of its account in Secrets Manager.
 fn declared(facts: &Value) -> Result<BTreeSet<Thing>> {
     let (cluster, stage) = (text(facts, "/name")?, text(facts, "/stage")?);
-    let stage = root().join("deploy/platform/terraform/live").join(stage);
-    let region = stage.join(text(facts, "/region")?);
-    let components = strings_of(&region.join("identity/terragrunt.hcl"), "components")?;
-    let role = |component: &String| thing("IAM role", "", &format!("{cluster}-{component}"));
-    let mut things: BTreeSet<Thing> = components.iter().map(role).collect();
-    for region in fs::read_dir(&stage)? {
+    let (stage, region) = (format!("live/{stage}/"), text(facts, "/region")?);
+    let mut things = BTreeSet::new();
+    for (file, said) in HCL.get("", || tree::hcl(&root()))? {
+        let Some(unit) = file.strip_prefix(&stage) else {
+            continue;
+        };
+        if unit == format!("{region}/identity/terragrunt.hcl") {
+            for component in strings(said, "/inputs/components") {
+                things.insert(thing("IAM role", "", &format!("{cluster}-{component}")));
+            }
         // Other regions of the stage have copies.
-        let secrets = region?.path().join("secrets/terragrunt.hcl");
-        if secrets.is_file() {
-            let names = strings_of(&secrets, "names")?;
-            things.extend(
-                names
-                    .iter()
-                    .map(|name| thing("Secrets Manager entry", "", name)),
-            );
+        } else if unit.ends_with("/secrets/terragrunt.hcl") {
+            for name in strings(said, "/inputs/names") {
+                things.insert(thing("Secrets Manager entry", "", name));
+            }
         }
     }
+    ensure!(
+        !things.is_empty(),
+        "{stage}{region} has neither roles nor secrets"
+    );
     Ok(things)
-}
-
-/// The strings of the list that a file of Terragrunt's gives for an input.
-fn strings_of(file: &Path, input: &str) -> Result<Vec<String>> {
-    let shown = file.display();
-    let text = fs::read_to_string(file).with_context(|| format!("there is no {shown}"))?;
-    let after = text.split_once(&format!("  {input} = ["));
-    let list = after.and_then(|(_, after)| after.split_once(']'));
-    let (list, _) = list.with_context(|| format!("{shown} has no {input}"))?;
-    let strings = list.split('"').skip(1).step_by(2).map(str::to_owned);
-    let strings: Vec<String> = strings.collect();
-    ensure!(!strings.is_empty(), "{shown}: no {input}");
-    Ok(strings)
 }
 
 const CLUSTERS: &str = "deploy/platform/addons/clusters/*.yaml";
@@ -458,7 +447,7 @@ fn expand(set: &Value, cluster: &Value) -> Result<Option<Value>> {
 }
 
 /// Whether a label selector takes these labels.
-pub fn selects(selector: &Value, labels: &Value) -> Result<bool> {
+fn selects(selector: &Value, labels: &Value) -> Result<bool> {
     let mut wanted = fields(selector, "/matchLabels");
     let mut selected = wanted.all(|(key, value)| labels[key] == *value);
     for expression in list(selector, "/matchExpressions") {

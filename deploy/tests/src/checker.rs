@@ -2,11 +2,11 @@
 
 use std::{
     borrow::Borrow,
-    fs,
+    fs::{self, File},
     io::{Seek, Write},
     ops::Deref,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Output},
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -107,6 +107,25 @@ impl Checker {
         trial.with_ignored_flag(custom && self.schemas.is_none())
     }
 
+    /// A trial for each of `kinds`, custom resources or not: those that `read` gives are valid.
+    pub fn trials_of_valid<R>(&self, title: &str, kinds: &[bool], read: R) -> Vec<Trial>
+    where
+        R: Fn(&Self) -> Result<Vec<Object>> + Clone + Send + 'static,
+    {
+        let trial = |&custom: &bool| {
+            let kind = if custom {
+                "custom resources"
+            } else {
+                "objects"
+            };
+            let read = read.clone();
+            self.trial_of(custom, format!("{title}: valid {kind}"), move |checker| {
+                valid(&read(checker)?, custom)
+            })
+        };
+        kinds.iter().map(trial).collect()
+    }
+
     /// What `helm template` makes of the service's chart with these values.
     pub fn render(&self, values: &[PathBuf], settings: &[&str]) -> Result<String> {
         self.render_chart(CHART, values, settings)
@@ -166,14 +185,11 @@ impl Checker {
 
     /// The objects of these YAML documents, each validated.
     pub fn checked(&self, yaml: &str) -> Result<Vec<Object>> {
-        let mut input = tempfile::tempfile()?;
-        input.write_all(yaml.as_bytes())?;
-        input.rewind()?;
         let mut command = Command::new(&self.python);
         command
             .arg(root().join("deploy/tests/src/validate.py"))
             .args(["--kubernetes", self.kubernetes])
-            .stdin(input);
+            .stdin(input(yaml)?);
         if let Some(schemas) = &self.schemas {
             command.arg("--schemas").arg(schemas);
         }
@@ -215,12 +231,31 @@ pub fn values_file(values: &Value) -> Result<TempPath> {
 /// What `command` prints, if it succeeds.
 pub fn succeeded(command: &mut Command) -> Result<String> {
     let output = command.output();
-    let output = output.with_context(|| format!("{command:?} does not start"))?;
+    printed(&output.with_context(|| format!("{command:?} does not start"))?)
+}
+
+/// What was printed by what has succeeded.
+pub fn printed(output: &Output) -> Result<String> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     if !output.status.success() {
         bail!("{}\n{}", text(&output.stdout), text(&output.stderr));
     }
     Ok(text(&output.stdout))
+}
+
+/// A text for a command's stdin.
+pub fn input(text: &str) -> Result<File> {
+    let mut file = tempfile::tempfile()?;
+    file.write_all(text.as_bytes())?;
+    file.rewind()?;
+    Ok(file)
+}
+
+/// [`no_problems`], where there is one of these.
+pub fn valid(objects: &[Object], custom: bool) -> Result<()> {
+    let some = objects.iter().any(|object| object.custom == custom);
+    ensure!(some, "there is nothing to check");
+    no_problems(objects, custom)
 }
 
 /// Fails with all problems of the built-in kinds, or of the custom resources.

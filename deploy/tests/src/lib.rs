@@ -11,18 +11,24 @@
 #![allow(missing_docs, reason = "nothing outside these tests uses it")]
 
 pub mod checker;
+pub mod moto;
 pub mod mutation;
 pub mod objects;
 pub mod once;
+pub mod rules;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
 
+use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tools::root;
+
+use crate::objects::{strings, text};
 
 /// What a test takes for given: `deploy/tests/TEST/facts.yaml`.
 ///
@@ -31,30 +37,45 @@ use tools::root;
 /// If it cannot be read.
 pub fn facts<T: DeserializeOwned>(test: &str) -> T {
     let file = root().join(format!("deploy/tests/{test}/facts.yaml"));
-    let yaml = fs::read_to_string(&file).expect("a file of the project");
-    yaml_serde::from_str(&yaml).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+    yaml(&file).unwrap_or_else(|error| panic!("{error:#}"))
 }
 
-/// The values of the service in each cluster that it is delivered to, in the order in which Argo CD
-/// reads them (deploy/argocd/applicationset.yaml), by the cluster's name.
+/// What a file of YAML says.
+pub fn yaml<T: DeserializeOwned>(file: &Path) -> Result<T> {
+    let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
+    yaml_serde::from_str(&text).with_context(|| file.display().to_string())
+}
+
+/// The values of the service in each cluster that it is delivered to, as Argo CD reads them, by the
+/// cluster's name, with which its stage begins.
+///
+/// # Panics
+///
+/// If the ApplicationSet cannot be read.
 pub fn service_values() -> BTreeMap<String, Vec<PathBuf>> {
-    let files = yaml_files("deploy/argocd/clusters");
-    let files: BTreeMap<String, PathBuf> =
-        files.into_iter().map(|file| (stem(&file), file)).collect();
-    // `production.yaml` is what `production-eu-central-1.yaml` and its like have in common.
-    let stage_of = |name: &str| name.split('-').next().unwrap_or_default().to_owned();
-    let clusters = files.keys().filter(|name| name.contains('-'));
-    let stages: BTreeSet<String> = clusters.map(|name| stage_of(name)).collect();
-    let clusters = files.iter().filter(|(name, _)| !stages.contains(*name));
-    let values = clusters.map(|(name, file)| {
-        let stage = stages
-            .get(&stage_of(name))
-            .map(|stage| files[stage].clone());
-        let release = root().join("deploy/argocd/release.yaml");
-        let values = [release].into_iter().chain(stage).chain([file.clone()]);
-        (name.clone(), values.collect())
-    });
-    values.collect()
+    let set: Value = yaml(&root().join("deploy/argocd/applicationset.yaml")).expect("it is valid");
+    let chart = root().join(text(&set, "/spec/template/spec/source/path"));
+    let files = strings(&set, "/spec/template/spec/source/helm/valueFiles");
+    let clusters = yaml_files("deploy/platform/addons/clusters");
+    let clusters = clusters.iter().map(|file| stem(file));
+    let values = |cluster: String| {
+        let of_cluster = |file: &&str| {
+            let file = file.replace("{{ .values.stage }}", stage_of(&cluster));
+            let file = chart.join(file.replace("{{ .name }}", &cluster));
+            file.canonicalize().expect("a file of the project")
+        };
+        let values = files.iter().map(of_cluster).collect();
+        (cluster, values)
+    };
+    clusters
+        .filter(|name| name != "management")
+        .map(values)
+        .collect()
+}
+
+/// `production` of `production-eu-west-1`.
+pub fn stage_of(cluster: &str) -> &str {
+    cluster.split('-').next().unwrap_or_default()
 }
 
 /// The YAML files of a directory of the project, by name.

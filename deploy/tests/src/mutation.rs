@@ -24,6 +24,7 @@ use crate::{
     checker::{Checker, trial},
     objects::title,
     once::Once,
+    yaml,
 };
 
 /// The mutations of one test, by check.
@@ -36,11 +37,8 @@ impl Mutations {
     /// Reads `mutations/TEST.yaml`.
     pub fn of(test: &str) -> Result<Self> {
         let file = root().join(format!("deploy/tests/mutations/{test}.yaml"));
-        let yaml =
-            fs::read_to_string(&file).with_context(|| format!("there is no {}", file.display()))?;
-        let rows = yaml_serde::from_str(&yaml).with_context(|| file.display().to_string())?;
         Ok(Self {
-            rows,
+            rows: yaml(&file)?,
             used: RefCell::default(),
         })
     }

