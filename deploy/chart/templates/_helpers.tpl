@@ -4,12 +4,13 @@ hello-{{ .name }}
 {{- end }}
 
 {{/*
-The name of a version's smoke test. A Job cannot be changed, so one that differs is another one.
+The name of a version's smoke test. The pods of a Job cannot be changed, so a Job whose pods differ
+is another one: its name has the digest of all that they are and run.
 Called with (list . VERSION).
 */}}
 {{- define "hello.smokeTest" -}}
 {{- $root := index . 0 }}
-{{- $what := print $root.Values.images.curl ($root.Files.Get "files/smoke.sh") (toJson $root.Values.imagePullSecrets) }}
+{{- $what := print (include "hello.smokeTestPod" .) ($root.Files.Get "files/smoke.sh") }}
 {{- include "hello.app" (index . 1) }}-smoke-{{ sha256sum $what | trunc 8 }}
 {{- end }}
 
