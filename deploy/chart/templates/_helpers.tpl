@@ -44,11 +44,21 @@ helm.sh/hook-delete-policy: before-hook-creation
 {{- else if eq $step "database" }}
 {{- /* Made once, and never deleted by a delivery. */}}
 helm.sh/resource-policy: keep
-{{- else if eq $step "migrations" }}
-helm.sh/hook: {{ ternary "post-install" "pre-install" $root.Values.postgres.cluster.enabled }},pre-upgrade
+{{- else if and (eq $step "migrations") (not (include "hello.firstMigrations" $root)) }}
+helm.sh/hook: pre-install,pre-upgrade
 helm.sh/hook-weight: "-5"
 helm.sh/hook-delete-policy: before-hook-creation
 {{- end }}
+{{- end }}
+
+{{/*
+Whether Helm installs the database as well, and the migrations wait for it. They are no hook then:
+there is no database before the install, and after it would be too late. `--wait` and
+`--wait-for-jobs` come before a post-install hook, and what they wait for, pods that are ready and
+smoke tests, needs the tables.
+*/}}
+{{- define "hello.firstMigrations" -}}
+{{- if and (eq .Values.delivery "helm") .Values.postgres.cluster.enabled .Release.IsInstall }}true{{ end }}
 {{- end }}
 
 {{/* `annotations:` of a step and of the values, or nothing. Called with (list . STEP [VALUES]). */}}
