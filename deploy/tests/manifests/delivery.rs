@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use deploy_tests::{
     checker::{CHART, Checker, Object, none},
     mutation::{Mutations, fails, mutate},
-    objects::{fields, list, named, of_kind, text, title},
+    objects::{fields, list, named, of_kind, only, strings_at, text, title},
     once::Once,
 };
 use libtest_mimic::Trial;
@@ -18,10 +18,15 @@ use crate::{all_values, example};
 type Check = fn(&[Object]) -> Vec<String>;
 
 pub fn trials(checker: &Checker, mutations: &Mutations) -> Vec<Trial> {
-    let checks: [(&str, bool, Check); 3] = [
+    let checks: [(&str, bool, Check); 4] = [
         ("defaults in atomic lists are written out", true, defaults),
         ("a smoke test reaches the version's Service", false, reach),
         ("Helm's --wait needs no hook", false, hooks),
+        (
+            "a backup that is gone is missed where there is one",
+            false,
+            missed,
+        ),
     ];
     let mut trials = Vec::new();
     for (name, custom, check) in checks {
@@ -141,6 +146,18 @@ fn hooks(objects: &[Object]) -> Vec<String> {
     let late = of_kind(objects, "Job").filter(|job| hook(job).contains("post-install"));
     let problem = |job| format!("{} begins when {ordinary} has ended", title(job));
     late.map(problem).collect()
+}
+
+/// The rules are one file for all clusters, and not every cluster makes backups.
+fn missed(objects: &[Object]) -> Vec<String> {
+    let Ok(rule) = only(objects, "PrometheusRule") else {
+        return Vec::new();
+    };
+    let alerts = strings_at(rule, &["alert"]).contains(&"HelloBackupMissing");
+    let backs_up = named(objects, "CronJob", "hello-backup").is_ok();
+    let differ = alerts != backs_up;
+    let problem = format!("a backup: {backs_up}; an alert when it is gone: {alerts}");
+    differ.then_some(problem).into_iter().collect()
 }
 
 fn migrates_before_an_upgrade(checker: &Checker) -> Result<()> {
