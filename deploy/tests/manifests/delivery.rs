@@ -52,6 +52,10 @@ pub fn trials(checker: &Checker, mutations: &Mutations) -> Vec<Trial> {
         }));
     }
     trials.push(checker.trial(
+        "a version may have a least number of pods of its own",
+        a_least_number_of_pods,
+    ));
+    trials.push(checker.trial(
         "Helm migrates its own Postgres before an upgrade",
         migrates_before_an_upgrade,
     ));
@@ -167,6 +171,22 @@ fn migrates_before_an_upgrade(checker: &Checker) -> Result<()> {
     let migrations = named(&objects, "Job", "hello-migrations")?;
     let hook = text(migrations, "/metadata/annotations/helm.sh~1hook");
     ensure!(hook.contains("pre-upgrade"), "it is the hook {hook:?}");
+    Ok(())
+}
+
+/// Before a cutover, the version that nobody asks yet scales up, and the other one stays as it is.
+fn a_least_number_of_pods(checker: &Checker) -> Result<()> {
+    let settings = ["autoscaling.minReplicas.v1-5-0=8"];
+    for (values, kind, field) in [
+        ("production", "HorizontalPodAutoscaler", "minReplicas"),
+        ("keda", "ScaledObject", "minReplicaCount"),
+    ] {
+        let objects = checker.objects(&example(values), &settings)?;
+        for (name, least) in [("hello-v1-4-0", 3), ("hello-v1-5-0", 8)] {
+            let scaler = named(&objects, kind, name)?;
+            assert_eq!(scaler["spec"][field], least, "{kind} {name}");
+        }
+    }
     Ok(())
 }
 
