@@ -17,11 +17,12 @@ use crate::world::{self, World};
 /// How much a check looked at, and what is wrong with it.
 type Check = fn(&World) -> Result<(usize, Vec<String>)>;
 
-const CHECKS: [(&str, Check); 4] = [
+const CHECKS: [(&str, Check); 5] = [
     ("an Application is compared by the API server", compared),
     ("a sync is tried until it succeeds", tried),
     ("root waits for no ApplicationSet", waited_for),
     ("a backup reaches STS", sts),
+    ("each cluster is backed up", backed_up),
 ];
 
 pub fn trials(checker: &Checker, mutations: &Mutations) -> Vec<Trial> {
@@ -154,6 +155,17 @@ fn sts(world: &World) -> Result<(usize, Vec<String>)> {
         }
     }
     Ok((count, problems))
+}
+
+/// By Velero, for what a cluster has and Git has not: management too, which knows all the others.
+fn backed_up(world: &World) -> Result<(usize, Vec<String>)> {
+    if world.rendered.is_none() {
+        return Ok((0, Vec::new()));
+    }
+    let mut schedules = world.of_kind("Schedule.velero.io");
+    let daily = schedules.any(|schedule| schedule.name() == "cluster");
+    let problem = format!("nobody backs {} up", world.cluster);
+    Ok((1, (!daily).then_some(problem).into_iter().collect()))
 }
 
 /// Whether an ipBlock has this address.
