@@ -81,13 +81,26 @@ fn compared(world: &World) -> Result<(usize, Vec<String>)> {
     })
 }
 
-/// Neither RollingSync nor an automated sync repeats what has failed for a commit.
+/// Neither RollingSync nor an automated sync repeats what has failed for a commit. Whoever repeats it
+/// takes the commit that may mend it, except after the first stage: there it would overtake the others.
 fn tried(world: &World) -> Result<(usize, Vec<String>)> {
-    applications(world, |application| {
+    let (count, mut problems) = applications(world, |application| {
         let retry = &application["spec"]["syncPolicy"]["retry"];
-        let endless = retry["limit"] == -1 && retry["refresh"] == true;
+        let staged = application["metadata"]["labels"]["stage"].is_string();
+        let endless = retry["limit"] == -1 && (staged || retry["refresh"] == true);
         (!endless).then(|| format!("gives up, or misses the commit that mends it: {retry}"))
-    })
+    })?;
+    for set in world.of_kind("ApplicationSet") {
+        let first = "/spec/strategy/rollingSync/steps/0/matchExpressions/0/values/0";
+        let first = text(&set.object, first);
+        let patch = format!(
+            "spec: {{syncPolicy: {{retry: {{refresh: {{{{ eq .values.stage \"{first}\" }}}}}}}}}}\n"
+        );
+        if !first.is_empty() && text(&set.object, "/spec/templatePatch") != patch {
+            problems.push(format!("{} lets a commit overtake {first}", set.shown()));
+        }
+    }
+    Ok((count, problems))
 }
 
 fn applications(
