@@ -4,12 +4,13 @@ hello-{{ .name }}
 {{- end }}
 
 {{/*
-The name of a version's smoke test. A Job cannot be changed, so one that differs is another one.
+The name of a version's smoke test. The pods of a Job cannot be changed, so a Job whose pods differ
+is another one: its name has the digest of all that they are and run.
 Called with (list . VERSION).
 */}}
 {{- define "hello.smokeTest" -}}
 {{- $root := index . 0 }}
-{{- $what := print $root.Values.images.curl ($root.Files.Get "files/smoke.sh") (toJson $root.Values.imagePullSecrets) }}
+{{- $what := print (include "hello.smokeTestPod" .) ($root.Files.Get "files/smoke.sh") }}
 {{- include "hello.app" (index . 1) }}-smoke-{{ sha256sum $what | trunc 8 }}
 {{- end }}
 
@@ -43,11 +44,21 @@ helm.sh/hook-delete-policy: before-hook-creation
 {{- else if eq $step "database" }}
 {{- /* Made once, and never deleted by a delivery. */}}
 helm.sh/resource-policy: keep
-{{- else if eq $step "migrations" }}
-helm.sh/hook: {{ ternary "post-install" "pre-install" $root.Values.postgres.cluster.enabled }},pre-upgrade
+{{- else if and (eq $step "migrations") (not (include "hello.firstMigrations" $root)) }}
+helm.sh/hook: pre-install,pre-upgrade
 helm.sh/hook-weight: "-5"
 helm.sh/hook-delete-policy: before-hook-creation
 {{- end }}
+{{- end }}
+
+{{/*
+Whether Helm installs the database as well, and the migrations wait for it. They are no hook then:
+there is no database before the install, and after it would be too late. `--wait` and
+`--wait-for-jobs` come before a post-install hook, and what they wait for, pods that are ready and
+smoke tests, needs the tables.
+*/}}
+{{- define "hello.firstMigrations" -}}
+{{- if and (eq .Values.delivery "helm") .Values.postgres.cluster.enabled .Release.IsInstall }}true{{ end }}
 {{- end }}
 
 {{/* `annotations:` of a step and of the values, or nothing. Called with (list . STEP [VALUES]). */}}

@@ -2,6 +2,7 @@
 //!
 //! `cargo xtask test --part manifests` runs this, and `cargo xtask test` does too.
 
+mod delivery;
 mod refused;
 mod scripts;
 mod switch;
@@ -71,6 +72,7 @@ fn main() -> Result<()> {
     trials.extend(switch::trials(&checker));
     trials.extend(refused::trials(&checker, &mutations));
     trials.extend(scripts::trials(&checker));
+    trials.extend(delivery::trials(&checker, &mutations));
     mutations.assert_all_used();
     libtest_mimic::run(&arguments, trials).exit();
 }

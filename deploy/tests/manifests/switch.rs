@@ -101,7 +101,13 @@ fn a_release_only_adds(checker: &Checker) -> Result<()> {
     let kept = |title: &String| title.split("-smoke-").next().map(str::to_owned);
     let differences: Vec<String> = differences.iter().filter_map(kept).collect();
     let scaler = "HorizontalPodAutoscaler";
-    let added = [scaler, "Job", "PodDisruptionBudget", "SpinApp"];
+    let added = [
+        scaler,
+        "Job",
+        "NetworkPolicy",
+        "PodDisruptionBudget",
+        "SpinApp",
+    ];
     let added = added.map(|kind| format!("{kind} hello-v9-0-0"));
     assert_eq!(differences, added);
     Ok(())
@@ -115,9 +121,9 @@ fn weights_are_in_the_route(checker: &Checker) -> Result<()> {
         (&["weights=null"], &[(old, 1)]),
     ] {
         let objects = checker.objects(&example("canary"), settings)?;
-        let backends = expected
-            .iter()
-            .map(|(name, weight)| json!({"name": name, "port": 80, "weight": weight}));
+        let backends = expected.iter().map(|(name, weight)| {
+            json!({"group": "", "kind": "Service", "name": name, "port": 80, "weight": weight})
+        });
         let route = only(&objects, "HTTPRoute")?;
         let route = &route["spec"]["rules"][0];
         assert_eq!(route["backendRefs"], Value::from_iter(backends));

@@ -7,6 +7,7 @@ mod atlantis;
 mod charts;
 mod checkov;
 mod clusters;
+mod delivery;
 mod diagrams;
 mod facts;
 mod fits;
@@ -53,6 +54,7 @@ fn run(arguments: &Arguments) -> Result<Conclusion> {
     trials.extend(charts::trials(&checker, &mutations));
     trials.extend(checkov::trials(&mutations));
     trials.extend(clusters::trials(&checker, &mutations));
+    trials.extend(delivery::trials(&checker, &mutations));
     trials.extend(diagrams::trials(&mutations));
     trials.extend(fits::trials(&checker, &mutations));
     trials.extend(hygiene::trials(&mutations));

@@ -27,6 +27,17 @@ dependency "keys" {
   }
 }
 
+dependency "backups" {
+  config_path = "../backups"
+
+  mock_outputs_allowed_terraform_commands = ["validate"]
+  mock_outputs = {
+    name    = "mock"
+    region  = "eu-central-1"
+    key_arn = "mock"
+  }
+}
+
 dependency "logs" {
   config_path = "../logs"
 
@@ -64,6 +75,7 @@ inputs = {
     "external-secrets",
     "loki",
     "mimir",
+    "velero",
   ]
   zone = {
     name = include.root.locals.stage.zone
@@ -74,6 +86,11 @@ inputs = {
     volumes = dependency.keys.outputs.arns.volumes
   }
   buckets = {
+    backups = {
+      name    = dependency.backups.outputs.name
+      region  = dependency.backups.outputs.region
+      key_arn = dependency.backups.outputs.key_arn
+    }
     logs = {
       name    = dependency.logs.outputs.name
       region  = dependency.logs.outputs.region

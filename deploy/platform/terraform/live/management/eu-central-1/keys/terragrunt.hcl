@@ -10,5 +10,5 @@ terraform {
 inputs = {
   account  = include.root.locals.account
   region   = include.root.locals.place.region
-  purposes = ["cluster", "logs", "secrets", "storage", "volumes"]
+  purposes = ["backups", "cluster", "logs", "secrets", "storage", "volumes"]
 }
