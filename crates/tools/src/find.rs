@@ -10,7 +10,7 @@ use std::{
     sync::OnceLock,
 };
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::{
     fetch::{self, Source, debian},
@@ -119,6 +119,21 @@ pub fn find_or_fetch(name: impl Into<&'static str>) -> Result<PathBuf> {
         Some(found) => Ok(found.clone()),
         None => fetch::fetch(tool),
     }
+}
+
+/// The program `name` itself, compiled: not a script that starts it, such as Debian's psql in
+/// /usr/bin.
+pub fn binary(name: &'static str) -> Result<PathBuf> {
+    let found = find_or_fetch(name)?;
+    let others = which::which_in_all(name, Some(search_path()), "/");
+    let mut candidates = [found]
+        .into_iter()
+        .chain(others.into_iter().flatten())
+        .chain(debian::unpacked(name));
+    let is_elf = |file: &PathBuf| fs::read(file).is_ok_and(|bytes| bytes.starts_with(b"\x7fELF"));
+    candidates
+        .find(is_elf)
+        .with_context(|| format!("there is no {name} that is more than a script"))
 }
 
 /// What of `names` will be fetched: a line for each source, empty if all is there. Beside programs,

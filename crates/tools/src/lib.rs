@@ -25,8 +25,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use fetch::{node, python, sha256};
-pub use find::{find, find_or_fetch, path, plan, version};
+pub use fetch::{debian::library_path, node, python, sha256};
+pub use find::{binary, find, find_or_fetch, path, plan, version};
 
 /// The project's directory.
 #[must_use]

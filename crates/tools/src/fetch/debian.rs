@@ -31,13 +31,9 @@ pub(super) fn fetch<'a>(package: &str, names: impl Iterator<Item = &'a str>) -> 
     unpack(&[package], None, &root)?;
     let libraries = libraries(&root)?;
     let fonts = fonts(&root)?;
-    // Debian's psql in usr/bin, and its chromium, are scripts that look for files in /usr.
-    let mut directories = postgres_directories(&root);
-    directories.extend(["usr/lib/chromium", "usr/bin", "usr/sbin"].map(|path| root.join(path)));
     fs::create_dir_all(programs())?;
     for name in names {
-        let mut candidates = directories.iter().map(|directory| directory.join(name));
-        let program = candidates.find(|file| file.exists());
+        let program = unpacked(name);
         let program = program.with_context(|| format!("Debian's {package} holds no {name}"))?;
         let script = programs().join(name);
         let text = format!(
@@ -49,6 +45,30 @@ pub(super) fn fetch<'a>(package: &str, names: impl Iterator<Item = &'a str>) -> 
         make_executable(&script)?;
     }
     Ok(())
+}
+
+/// The program itself, which the script of its name starts.
+pub(crate) fn unpacked(name: &str) -> Option<PathBuf> {
+    let root = root();
+    // Debian's psql in usr/bin, and its chromium, are scripts that look for files in /usr.
+    let mut directories = postgres_directories(&root);
+    let others = [
+        "usr/lib/chromium",
+        "usr/lib/cni",
+        "usr/bin",
+        "usr/sbin",
+        "bin",
+        "sbin",
+    ];
+    directories.extend(others.map(|path| root.join(path)));
+    let mut candidates = directories.iter().map(|directory| directory.join(name));
+    candidates.find(|file| file.exists())
+}
+
+/// The directories of the libraries that were unpacked, as LD_LIBRARY_PATH takes them.
+#[must_use]
+pub fn library_path() -> String {
+    libraries(&root()).unwrap_or_default()
 }
 
 /// The directories of the libraries, as LD_LIBRARY_PATH takes them.

@@ -1,46 +1,130 @@
-//! Programs out of Go modules, each compiled from the version that `go/NAME/go.mod` pins, by go.sum.
+//! Out of Go modules: programs, each compiled from the version that `go/NAME/go.mod` pins, by go.sum;
+//! and the files of a module that nothing is compiled of, by its checksum.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 
-use crate::{directory, root, run::run};
+use crate::{
+    directory, root,
+    run::{read, run},
+};
 
-/// The module of the program `name` and its version, as go.mod has them.
-fn pinned(name: &str) -> Result<(String, String)> {
+/// The version of the module that has `package`, as `go/NAME/go.mod` requires it.
+fn pinned(name: &str, package: &str) -> Result<String> {
     let pins = fs::read_to_string(source(name).join("go.mod")).context("no go.mod")?;
-    let mut words = pins.split_whitespace();
-    let module = words.find(|word| *word == "tool").and(words.next());
-    let module = module.with_context(|| format!("{name}'s go.mod names no tool"))?;
-    let version = words.skip_while(|word| *word != module).nth(1);
-    let version = version.with_context(|| format!("{name}'s go.mod has no version of {module}"))?;
-    Ok((module.to_owned(), version.to_owned()))
+    let requirement = pins.lines().find_map(|line| {
+        let line = line.trim().trim_start_matches("require ");
+        let (module, version) = line.split_once(" v")?;
+        let within = package.strip_prefix(module)?;
+        (within.is_empty() || within.starts_with('/')).then_some(version)
+    });
+    let version = requirement.and_then(|version| version.split_whitespace().next());
+    let version = version.with_context(|| format!("{name}'s go.mod requires no {package}"))?;
+    Ok(format!("v{version}"))
 }
 
 fn source(name: &str) -> PathBuf {
     root().join("crates/tools/go").join(name)
 }
 
-/// Where the program is, compiled or not.
-pub(super) fn program(name: &str) -> Result<PathBuf> {
-    let (_, version) = pinned(name)?;
-    Ok(directory().join(format!("go/{name}@{version}")))
+/// Where `program` is, compiled or not.
+pub(super) fn program(program: &str, name: &str, package: &str) -> Result<PathBuf> {
+    let version = pinned(name, package)?;
+    Ok(directory().join(format!("go/{program}@{version}")))
 }
 
-/// Compiles the program, for minutes.
-pub(super) fn compile(name: &str) -> Result<()> {
-    let (module, version) = pinned(name)?;
-    let program = program(name)?;
+/// Compiles `package` as `program`, for minutes.
+pub(super) fn compile(program: &str, name: &str, package: &str) -> Result<()> {
+    let version = pinned(name, package)?;
+    let file = self::program(program, name, package)?;
     fs::create_dir_all(directory().join("go"))?;
-    let stated = format!("-s -w -X {module}/internal/version.Version={version}");
-    let unfinished = program.with_extension("unfinished");
+    let unfinished = file.with_extension("unfinished");
+    // A program that is put together here has a main of its own.
+    let own = source(name).join("main.go").exists();
+    let main = if own { "." } else { package };
     run(
         "compile it (is there a network, and is this Go 1.26 or later?)",
         Command::new("go")
-            .args(["build", "-mod=readonly", "-ldflags", &stated, "-o"])
-            .args([&unfinished.display().to_string(), &module])
+            .args(["build", "-mod=readonly", "-trimpath", "-ldflags"])
+            .arg(format!("-s -w {}", stamps(package, &version)))
+            .arg("-o")
+            .args([&unfinished.display().to_string(), main])
             .env("CGO_ENABLED", "0")
             .current_dir(source(name)),
     )?;
-    Ok(fs::rename(unfinished, program)?)
+    Ok(fs::rename(unfinished, file)?)
+}
+
+/// What makes a program say its version: a release's own build sets these variables too. The linker
+/// passes over one that a program does not have.
+fn stamps(package: &str, version: &str) -> String {
+    let mut numbers = version.trim_start_matches('v').split('.');
+    let mut next = || numbers.next().unwrap_or_default();
+    let (major, minor) = (next(), next());
+    let kubernetes = "k8s.io/component-base/version";
+    [
+        (format!("{package}/internal/version.Version"), version),
+        (format!("{kubernetes}.gitVersion"), version),
+        (format!("{kubernetes}.gitMajor"), major),
+        (format!("{kubernetes}.gitMinor"), minor),
+    ]
+    .map(|(variable, value)| format!("-X {variable}={value}"))
+    .join(" ")
+}
+
+/// The directory of the module `module` in this version, downloaded if need be.
+///
+/// # Errors
+///
+/// If it cannot be had, or its checksum is not `sum` (an `h1:` line of a go.sum).
+pub fn module(module: &str, version: &str, sum: &str) -> Result<PathBuf> {
+    let name = format!("{module}@{version}");
+    let answer = read(
+        &format!("download {name}"),
+        Command::new("go")
+            .args(["mod", "download", "-json", &name])
+            .stderr(Stdio::null())
+            .current_dir(directory()),
+    )?;
+    let answer: yaml_serde::Value = yaml_serde::from_str(&answer)?;
+    let text = |key: &str| answer.get(key).and_then(yaml_serde::Value::as_str);
+    let found = text("Sum").unwrap_or_default();
+    ensure!(
+        found == sum,
+        "{name} has the checksum {found}, and not {sum}"
+    );
+    match text("Dir") {
+        Some(path) => Ok(path.into()),
+        None => bail!("{name} was not unpacked"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_that_of_the_module_that_has_the_package() {
+        let version = |name, package| pinned(name, package).expect("it is pinned");
+        let kubelet = version("kubernetes", "k8s.io/kubernetes/cmd/kubelet");
+        assert!(kubelet.starts_with("v1."), "{kubelet}");
+        let etcd = version("etcd", "go.etcd.io/etcd/server/v3");
+        assert!(etcd.starts_with("v3."), "{etcd}");
+        assert!(pinned("etcd", "go.etcd.io/etcd").is_err());
+    }
+
+    #[test]
+    fn stamps_say_a_version_as_kubernetes_does() {
+        let stamps = stamps("k8s.io/kubernetes/cmd/kubelet", "v1.36.3");
+        assert!(stamps.ends_with(
+            "-X k8s.io/component-base/version.gitVersion=v1.36.3 \
+             -X k8s.io/component-base/version.gitMajor=1 \
+             -X k8s.io/component-base/version.gitMinor=36"
+        ));
+    }
 }
