@@ -4,12 +4,12 @@
 
 use std::{
     io::{Error, ErrorKind, Read, Result, Write},
-    net::{Ipv4Addr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     os::fd::{AsRawFd, RawFd},
     time::Duration,
 };
 
-/// A keep-alive connection to a server on this machine.
+/// A keep-alive connection to a server.
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
@@ -64,7 +64,12 @@ pub fn is_ok(port: u16, target: &str) -> bool {
 impl Connection {
     /// Connects to `port` on the loopback address. Nothing waits longer than 30 seconds.
     pub fn open(port: u16) -> Result<Self> {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        Self::open_at((Ipv4Addr::LOCALHOST, port).into())
+    }
+
+    /// [`Connection::open`] at an address.
+    pub fn open_at(address: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
         stream.set_write_timeout(Some(Duration::from_secs(30)))?;
         Ok(Self {

@@ -1,0 +1,101 @@
+//! Custom resource definitions, out of the modules of who wrote them.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use crate::kubectl::Kubectl;
+
+/// A row of `crds.yaml`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Source {
+    module: String,
+    version: String,
+    /// As in a go.sum.
+    sum: String,
+    /// Files and directories in the module.
+    paths: Vec<PathBuf>,
+}
+
+fn sources() -> Result<Vec<Source>> {
+    Ok(yaml_serde::from_str(include_str!("../crds.yaml"))?)
+}
+
+impl Source {
+    fn directory(&self) -> Result<PathBuf> {
+        tools::fetch::go::module(&self.module, &self.version, &self.sum)
+    }
+}
+
+/// The directory of a module that `crds.yaml` names.
+pub(crate) fn module(name: &str) -> Result<PathBuf> {
+    let sources = sources()?;
+    let source = sources.iter().find(|source| source.module == name);
+    source
+        .with_context(|| format!("crds.yaml has no {name}"))?
+        .directory()
+}
+
+/// Downloads the modules that `crds.yaml` names, and returns the definitions in them.
+///
+/// # Errors
+///
+/// If one cannot be had.
+pub fn fetch() -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for source in sources()? {
+        let directory = source.directory()?;
+        for path in &source.paths {
+            collect(&directory.join(path), &mut files)
+                .with_context(|| format!("{} has no definitions there", source.module))?;
+        }
+    }
+    Ok(files)
+}
+
+/// Gives the API server every definition.
+///
+/// # Errors
+///
+/// If one cannot be had, or is refused.
+pub fn install(kubectl: &Kubectl) -> Result<()> {
+    let names: Vec<String> = fetch()?
+        .iter()
+        .map(|file| format!("--filename={}", file.display()))
+        .collect();
+    let mut arguments = vec!["apply", "--server-side"];
+    arguments.extend(names.iter().map(String::as_str));
+    kubectl.run(&arguments)?;
+    kubectl.run(&[
+        "wait",
+        "--for=condition=Established",
+        "--timeout=60s",
+        "crds",
+        "--all",
+    ])?;
+    Ok(())
+}
+
+/// Adds the manifests at `path`.
+fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    if path.is_file() {
+        files.push(path.to_owned());
+        return Ok(());
+    }
+    for entry in fs::read_dir(path)? {
+        let file = entry?.path();
+        let is_manifest = file
+            .extension()
+            .is_some_and(|extension| extension == "yaml");
+        // Beside them there may be what Kustomize reads.
+        if is_manifest && !file.ends_with("kustomization.yaml") {
+            files.push(file);
+        }
+    }
+    Ok(())
+}

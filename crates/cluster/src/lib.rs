@@ -1,0 +1,57 @@
+//! A real Kubernetes on one machine, for tests and for people.
+//!
+//! | module | job |
+//! | --- | --- |
+//! | [`namespace`] | Linux namespaces that everything runs in, and ends with |
+//! | [`pki`] | a CA, certificates and kubeconfigs |
+//! | [`control_plane`] | etcd, kube-apiserver, kube-controller-manager and kube-scheduler |
+//! | [`node`] | containerd, the kubelet and kube-proxy |
+//! | [`image`] | container images of files on this machine |
+//! | [`crds`] | custom resource definitions, out of the modules of who wrote them |
+//! | [`spinkube`] | SpinKube's operator |
+//! | [`registry`] | a registry of OCI artifacts |
+//! | [`dns`] | the names of Services |
+//! | [`kubectl`] | what tests ask the API server, and tell it |
+//!
+//! The programs are compiled from pinned Go modules; no container engine and no registry is needed.
+//! Everything is at the address [`ADDRESS`], inside a network namespace: nothing is reachable from
+//! outside, and no port of the machine is taken.
+
+pub mod control_plane;
+pub mod crds;
+pub mod dns;
+pub mod image;
+pub mod kubectl;
+pub mod namespace;
+pub mod node;
+pub mod pki;
+pub mod registry;
+pub mod spinkube;
+
+use std::net::Ipv4Addr;
+
+/// The address of the one machine that the cluster consists of. The API server refuses endpoints
+/// on loopback addresses.
+pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+
+/// The programs of [`control_plane::ControlPlane::start`]: they are compiled or fetched before the
+/// cluster's network closes.
+pub const API_SERVER: &[&str] = &["etcd", "ip", "kube-apiserver", "kubectl"];
+
+/// Those of controllers, a node, and what runs on it.
+pub const NODE: &[&str] = &[
+    "busybox",
+    "containerd",
+    "containerd-shim-runc-v2",
+    "coredns",
+    "ctr",
+    "docker-registry",
+    "host-local",
+    "kube-controller-manager",
+    "kube-proxy",
+    "kube-scheduler",
+    "kubelet",
+    "nft",
+    "runc",
+    "spin-operator",
+];

@@ -1,0 +1,140 @@
+//! Linux namespaces that everything runs in, and ends with.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+use anyhow::{Context, Result, bail};
+use tools::run::run;
+
+use crate::{ADDRESS, control_plane::SERVICES, crds};
+
+/// Says that this process runs inside already.
+const INSIDE: &str = "HELLO_CLUSTER_INSIDE";
+
+/// Why a cluster cannot be had on this machine, if that is so.
+#[must_use]
+pub fn is_missing() -> Option<&'static str> {
+    if !rustix::process::geteuid().is_root() {
+        return Some("namespaces and cgroups need root: run it as root");
+    }
+    let compiler = tools::find("kube-apiserver").or_else(|| tools::find("go"));
+    compiler.is_none().then_some(
+        "there is no `go` on PATH to compile Kubernetes: install it from https://go.dev/dl",
+    )
+}
+
+/// Runs this program again in namespaces of its own for the network, mounts and processes, and
+/// returns how it ended there; `None` if this already is that run.
+///
+/// Whatever is started inside ends with its first process, however that ends. There is no network
+/// inside, so `programs` are compiled or fetched before.
+///
+/// # Errors
+///
+/// If a program cannot be had, or the namespaces cannot be made.
+pub fn enter(programs: &[&'static str]) -> Result<Option<ExitCode>> {
+    if env::var_os(INSIDE).is_some() {
+        set_up_network()?;
+        return Ok(None);
+    }
+    for program in programs {
+        tools::find_or_fetch(*program)?;
+    }
+    crds::fetch()?;
+    let program = env::current_exe().context("this program has no path")?;
+    let name = format!("hello-{}", std::process::id());
+    let status = Command::new("unshare")
+        .args([
+            "--net",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+        ])
+        .arg(program)
+        .args(env::args_os().skip(1))
+        .env(INSIDE, &name)
+        .status()
+        .context("`unshare` does not start")?;
+    remove_cgroups(&name);
+    let Some(code) = status.code() else {
+        bail!("the cluster's namespaces ended with {status}");
+    };
+    Ok(Some(ExitCode::from(u8::try_from(code).unwrap_or(1))))
+}
+
+/// The cgroup that the cluster's pods are in, made if need be: `/hello-NUMBER`, below the roots of
+/// all hierarchies.
+pub(crate) fn cgroup() -> Result<String> {
+    let name = env::var(INSIDE).context("this process is in no namespace")?;
+    for hierarchy in hierarchies()? {
+        let directory = hierarchy.join(&name);
+        fs::create_dir_all(&directory)?;
+        // A new cpuset is empty, and takes no process until it has what its parent has.
+        for file in ["cpuset.cpus", "cpuset.mems"] {
+            if let Ok(value) = fs::read(hierarchy.join(file)) {
+                fs::write(directory.join(file), value)?;
+            }
+        }
+    }
+    Ok(format!("/{name}"))
+}
+
+/// The directories of the cgroup hierarchies: one with cgroup v2, several with v1.
+fn hierarchies() -> Result<Vec<PathBuf>> {
+    let root = Path::new("/sys/fs/cgroup");
+    if root.join("cgroup.controllers").exists() {
+        return Ok(vec![root.to_owned()]);
+    }
+    let entries = fs::read_dir(root).context("this machine has no cgroups")?;
+    let directories = entries.flatten().map(|entry| entry.path());
+    Ok(directories.filter(|path| path.is_dir()).collect())
+}
+
+/// Removes the cgroups that pods have left.
+fn remove_cgroups(name: &str) {
+    fn remove(directory: &Path) {
+        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        for path in entries
+            .map(|entry| entry.path())
+            .filter(|path| path.is_dir())
+        {
+            remove(&path);
+        }
+        let _ = fs::remove_dir(directory);
+    }
+    for hierarchy in hierarchies().unwrap_or_default() {
+        remove(&hierarchy.join(name));
+    }
+}
+
+/// Gives the namespace its loopback, and the cluster its address.
+fn set_up_network() -> Result<()> {
+    if Path::new("/sys/class/net/hello0").exists() {
+        return Ok(());
+    }
+    let ip = tools::find_or_fetch("ip")?;
+    let address = format!("{ADDRESS}/24");
+    for arguments in [
+        "link set lo up",
+        "link add hello0 type bridge",
+        &format!("address add {address} dev hello0"),
+        "link set hello0 up",
+        // Without a route to them, what goes to Services would never come to where kube-proxy
+        // sends it on.
+        &format!("route add {SERVICES} dev hello0"),
+        // What is for anywhere else gets an answer at once: there is nobody.
+        "route add unreachable default metric 4278198272",
+    ] {
+        let words = arguments.split(' ');
+        run(
+            "set up the cluster's network",
+            Command::new(&ip).args(words),
+        )?;
+    }
+    Ok(())
+}
