@@ -150,6 +150,13 @@ securityContext:
     drop: [ALL]
 {{- end }}
 
+{{/* Defaults within a list, which Argo CD compares as a whole. */}}
+{{- define "hello.remoteDefaults" -}}
+conversionStrategy: Default
+decodingStrategy: None
+metadataPolicy: None
+{{- end }}
+
 {{/* What backs a key-value label. Called with the label's name and values. */}}
 {{- define "hello.keyValueStore" -}}
 - name: {{ .name }}
