@@ -2,6 +2,7 @@
 
 mod build;
 mod check;
+mod cluster;
 mod migrate;
 mod msrv;
 mod release;
@@ -36,6 +37,9 @@ enum Task {
     Bench(Bench),
     /// Swap two versions under load behind a proxy, and count what it costs
     RehearseSwap(cutover::Options),
+    /// Start a Kubernetes of one's own on this machine, until Ctrl-C
+    #[command(subcommand)]
+    Cluster(cluster::Command),
     /// Apply the migrations to a Postgres
     Migrate(migrate::Options),
     /// Build with the oldest Rust that Cargo.toml declares, fetched by rustup
@@ -52,6 +56,7 @@ fn main() -> ExitCode {
         Task::Build(options) => build::run(&options),
         Task::Bench(bench) => bench.run(),
         Task::RehearseSwap(options) => cutover::command(&options),
+        Task::Cluster(command) => return cluster::run(&command),
         Task::Migrate(options) => migrate::run(&options),
         Task::Msrv => msrv::run(),
         Task::Release(options) => release::run(&options),

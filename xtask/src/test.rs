@@ -43,6 +43,8 @@ pub enum Choice {
     Platform,
     /// Alerts, backups and the swap
     Operations,
+    /// deploy/ on a real Kubernetes, compiled for it
+    Cluster,
     /// Postgres as the store, on every host
     Postgres,
     /// The documents, the page in a browser, and the metrics, on every host
@@ -66,6 +68,8 @@ pub enum Skip {
     Terragrunt,
     /// The database of security advisories
     Advisories,
+    /// Spin
+    Spin,
 }
 
 impl Skip {
@@ -98,6 +102,11 @@ impl Skip {
                 "supply chain: security advisories",
                 "their database cannot be fetched",
             ),
+            Self::Spin => (
+                &[Choice::Cluster],
+                "cluster: releases on a node, with SpinKube",
+                "there is no `spin` on PATH: install it from https://spinframework.dev",
+            ),
         }
     }
 
@@ -108,6 +117,7 @@ impl Skip {
             Self::Charts => tools::charts::source().is_none(),
             Self::Terraform => tools::find("terraform").is_none(),
             Self::Terragrunt => tools::find("terragrunt").or(tools::find("go")).is_none(),
+            Self::Spin => tools::find(HostKind::Spin).is_none(),
             Self::Advisories => parts.iter().any(|part| part.has_ignored("supply_chain")),
         }
     }
@@ -151,6 +161,7 @@ fn needs(part: Choice) -> &'static [&'static str] {
             "terraform",
             "terragrunt",
         ],
+        Choice::Cluster => cluster::API_SERVER,
         Choice::Operations => &[
             "amtool",
             "curl",
@@ -183,6 +194,10 @@ fn needs(part: Choice) -> &'static [&'static str] {
 fn announce_fetches(chosen: &[Choice], named: bool) {
     let needs = chosen.iter().flat_map(|part| needs(*part));
     let mut needs: Vec<_> = needs.copied().collect();
+    // Only Spin makes a node worth its minutes of compiling.
+    if chosen.contains(&Choice::Cluster) && tools::find(HostKind::Spin).is_some() {
+        needs.extend(cluster::NODE);
+    }
     // A part that is not named is skipped rather than have these fetched for it.
     needs.retain(|name| named || !["cargo-deny", "cargo-machete", "spin"].contains(name));
     let plan = tools::plan(&needs);
@@ -220,6 +235,7 @@ pub fn run(options: &Options) -> Result<()> {
             Choice::Manifests => deploy("manifests"),
             Choice::Platform => deploy("platform"),
             Choice::Operations => deploy("operations"),
+            Choice::Cluster => on_cluster(named),
             // What is chosen of a host's tests runs in as few runs as can be, below.
             Choice::Postgres | Choice::Docs | Choice::Wasmcloud | Choice::Spin => continue,
         };
@@ -274,7 +290,14 @@ fn filters(chosen: &[Choice], host: Choice) -> Vec<Vec<&'static str>> {
 
 fn native() -> Result<Part> {
     let mut cargo = cargo_test("hello");
-    for name in ["tools", "harness", "componentize", "bench", "xtask"] {
+    for name in [
+        "tools",
+        "harness",
+        "componentize",
+        "bench",
+        "cluster",
+        "xtask",
+    ] {
         cargo.args(["--package", name]);
     }
     Part::run("native", &mut cargo, &[])
@@ -291,6 +314,17 @@ fn supply_chain(may_compile: bool) -> Result<Part> {
         "cargo-deny takes minutes to compile: `cargo xtask test --part supply-chain` does",
         true,
     ))
+}
+
+/// Runs deploy/ on a cluster, where there can be one.
+fn on_cluster(named: bool) -> Result<Part> {
+    if named && let Err(error) = tools::find_or_fetch(HostKind::Spin) {
+        eprintln!("{error:#}"); // the summary says what is left out
+    }
+    match cluster::namespace::is_missing() {
+        None => deploy("cluster"),
+        Some(why) => Ok(Part::skipped("cluster", why, !named)),
+    }
 }
 
 /// Runs one of the tests of deploy/.

@@ -1,0 +1,147 @@
+//! Every object is accepted by the real API server: structural schemas, CEL rules, defaults and its
+//! own validation; and Argo CD would see nothing to do afterwards.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use cluster::control_plane::ControlPlane;
+use deploy_tests::{
+    checker::{CHART, Checker, none},
+    objects::{text, title},
+    service_values, stem, yaml_files,
+};
+use libtest_mimic::Trial;
+use serde_json::Value;
+
+use crate::on_cluster;
+
+pub fn trials(checker: &Checker) -> Vec<Trial> {
+    let examples = yaml_files("deploy/chart/examples");
+    let examples = examples.into_iter().map(|file| (stem(&file), vec![file]));
+    let clusters = service_values().into_iter();
+    let charts = examples
+        .map(|(name, values)| (format!("example {name}"), values))
+        .chain(clusters.map(|(name, values)| (format!("cluster {name}"), values)));
+    let charts = charts.map(|(name, values)| {
+        let checker = checker.clone();
+        let title = format!("chart, {name}: accepted, and a second apply changes nothing");
+        on_cluster(title, move |plane| chart(&checker, plane, &name, &values))
+    });
+    let refusals = [
+        on_cluster("a rule in CEL is seen to refuse", refuses_a_route),
+        on_cluster("a default in a list is seen to differ", sees_drift),
+    ];
+    charts.chain(refusals).collect()
+}
+
+/// A route whose backend may take longer than the whole request.
+fn refuses_a_route(plane: &ControlPlane) -> Result<()> {
+    let route = "{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: slow}, \
+                 spec: {rules: [{timeouts: {request: 1s, backendRequest: 2s}}]}}";
+    let refused = accepted(plane, "default", route)
+        .err()
+        .context("it was accepted")?;
+    let refused = format!("{refused:#}");
+    ensure!(
+        refused.contains("backendRequest timeout cannot be longer"),
+        "{refused}"
+    );
+    Ok(())
+}
+
+/// A secret that leaves to the definition what Argo CD would then find and not know.
+fn sees_drift(plane: &ControlPlane) -> Result<()> {
+    let secret = "{apiVersion: external-secrets.io/v1, kind: ExternalSecret, metadata: {name: terse}, \
+                  spec: {data: [{secretKey: one, remoteRef: {key: one}}]}}";
+    let drift = accepted(plane, "default", secret)
+        .err()
+        .context("nothing differs")?;
+    let drift = format!("{drift:#}");
+    ensure!(drift.contains("conversionStrategy"), "{drift}");
+    Ok(())
+}
+
+/// Applies what the chart renders in a namespace of its own.
+fn chart(checker: &Checker, plane: &ControlPlane, name: &str, values: &[PathBuf]) -> Result<()> {
+    let namespace = name.replace(' ', "-");
+    let yaml = checker.template("hello", &namespace, CHART, values, &[])?;
+    accepted(plane, &namespace, &yaml)
+}
+
+/// Applies the objects in `namespace`, twice.
+///
+/// # Errors
+///
+/// What the API server refuses; or where an object as it is then differs from what was applied,
+/// in a way that Argo CD would call out of sync for ever.
+pub fn accepted(plane: &ControlPlane, namespace: &str, yaml: &str) -> Result<()> {
+    let kubectl = &plane.kubectl;
+    let _ = kubectl.run(&["create", "namespace", namespace]);
+    let place = format!("--namespace={namespace}");
+    let applied = kubectl.apply(yaml, &[&place, "--output=json"])?;
+    let changes = kubectl.run_with(&["diff", "--server-side", "--filename=-", &place], yaml);
+    changes.context("a second apply changes something")?;
+    let live = items(&serde_json::from_str(&applied)?);
+    let wanted = rendered(yaml)?;
+    ensure!(
+        live.len() == wanted.len(),
+        "{} of {} objects",
+        live.len(),
+        wanted.len()
+    );
+    none(wanted.iter().flat_map(|wanted| {
+        let same = |live: &&Value| {
+            ["/kind", "/apiVersion", "/metadata/name"]
+                .iter()
+                .all(|at| text(live, at) == text(wanted, at))
+        };
+        let Some(live) = live.iter().find(same) else {
+            return vec![format!("{} is not there", title(wanted))];
+        };
+        // Of its own kinds, the API server's schema tells Argo CD the defaults.
+        let is_custom = text(wanted, "/apiVersion")
+            .split('/')
+            .next()
+            .is_some_and(|group| {
+                group.contains('.') && !group.ends_with(".k8s.io") || group.starts_with("gateway.")
+            });
+        if is_custom {
+            drift(wanted, live, &title(wanted))
+        } else {
+            Vec::new()
+        }
+    }))
+}
+
+fn items(answer: &Value) -> Vec<Value> {
+    match answer["items"].as_array() {
+        Some(items) => items.clone(),
+        None => vec![answer.clone()],
+    }
+}
+
+fn rendered(yaml: &str) -> Result<Vec<Value>> {
+    let documents = yaml_serde::Deserializer::from_str(yaml);
+    let objects = documents.map(<Value as serde::Deserialize>::deserialize);
+    let objects: Vec<Value> = objects.collect::<Result<_, _>>()?;
+    Ok(objects
+        .into_iter()
+        .filter(|object| !object.is_null())
+        .collect())
+}
+
+/// Where `live` is not what was `wanted`, as a JSON merge patch (RFC 7396) sees it: a list is one
+/// value, so that a default within one is a difference.
+fn drift(wanted: &Value, live: &Value, at: &str) -> Vec<String> {
+    match (wanted, live) {
+        (Value::Object(wanted), Value::Object(live)) => wanted
+            .iter()
+            .flat_map(|(key, value)| {
+                let at = format!("{at}, {key}");
+                drift(value, live.get(key).unwrap_or(&Value::Null), &at)
+            })
+            .collect(),
+        (wanted, live) if wanted == live => Vec::new(),
+        (wanted, live) => vec![format!("{at}: {wanted} became {live}")],
+    }
+}

@@ -1,0 +1,62 @@
+//! deploy/ on a real Kubernetes: what its API server, its controllers and SpinKube's operator make
+//! of what is rendered.
+//!
+//! `cargo xtask test --part cluster` runs this, as root and with Go.
+
+mod accepted;
+mod release;
+
+use std::{process::ExitCode, sync::OnceLock};
+
+use anyhow::{Result, anyhow, ensure};
+use cluster::{control_plane::ControlPlane, crds, namespace};
+use deploy_tests::checker::{Checker, trial};
+use libtest_mimic::{Arguments, Trial};
+
+fn main() -> Result<ExitCode> {
+    let mut arguments = Arguments::from_args();
+    let mut programs = cluster::API_SERVER.to_vec();
+    if release::is_possible() {
+        programs.extend(cluster::NODE);
+    }
+    if !arguments.list
+        && let Some(ended) = namespace::enter(&programs)?
+    {
+        return Ok(ended);
+    }
+    // One cluster serves all trials, in their order.
+    arguments.test_threads = Some(1);
+    let checker = Checker::new()?;
+    let mut trials = vec![on_cluster(
+        "the API server is the pinned one",
+        says_its_version,
+    )];
+    trials.extend(accepted::trials(&checker));
+    trials.extend(release::trials());
+    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+}
+
+/// A trial that gets the cluster, which starts with the first of them and ends with its namespaces.
+fn on_cluster<C>(title: impl Into<String>, check: C) -> Trial
+where
+    C: FnOnce(&'static ControlPlane) -> Result<()> + Send + 'static,
+{
+    static CLUSTER: OnceLock<Result<ControlPlane, String>> = OnceLock::new();
+    trial(title, move || {
+        let started = CLUSTER.get_or_init(|| start().map_err(|error| format!("{error:#}")));
+        check(started.as_ref().map_err(|error| anyhow!("{error}"))?)
+    })
+}
+
+fn start() -> Result<ControlPlane> {
+    let plane = ControlPlane::start(&tools::fresh("cluster")?)?;
+    crds::install(&plane.kubectl)?;
+    Ok(plane)
+}
+
+fn says_its_version(plane: &ControlPlane) -> Result<()> {
+    let version = plane.kubectl.raw("/version")?;
+    let version = version["gitVersion"].as_str().unwrap_or_default();
+    ensure!(version.starts_with("v1.36."), "it is {version}");
+    Ok(())
+}

@@ -1,0 +1,64 @@
+//! `cargo xtask cluster`: a Kubernetes of one's own on this machine.
+
+use std::{
+    env, fs,
+    os::unix::fs::symlink,
+    process::{Command as Program, ExitCode},
+};
+
+use anyhow::{Result, bail};
+use cluster::{control_plane::ControlPlane, crds, dns, namespace, node::Node, spinkube};
+use tools::run::announce;
+
+/// What can be done with it.
+#[derive(clap::Subcommand)]
+pub enum Command {
+    /// Start a control plane, a node and SpinKube, and a shell in which `kubectl` speaks to them.
+    /// All of it ends with the shell
+    Up,
+}
+
+/// Does it, and says how that ended.
+pub fn run(command: &Command) -> ExitCode {
+    let Command::Up = command;
+    let outcome = up();
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn up() -> Result<ExitCode> {
+    if let Some(why) = namespace::is_missing() {
+        bail!("{why}");
+    }
+    let programs = [cluster::API_SERVER, cluster::NODE].concat();
+    if let Some(ended) = namespace::enter(&programs)? {
+        return Ok(ended);
+    }
+    let directory = tools::fresh("cluster")?;
+    announce("starting the control plane");
+    let plane = ControlPlane::start(&directory)?;
+    announce("installing custom resource definitions");
+    crds::install(&plane.kubectl)?;
+    announce("starting the node, DNS and SpinKube's operator");
+    let _controllers = plane.start_controllers()?;
+    let _node = Node::start(&plane, &directory)?;
+    let _dns = dns::start(&plane, &directory)?;
+    let _operator = spinkube::start(&plane)?;
+    announce("ready: kubectl and helm speak to it in this shell; `exit` ends it");
+    // Its own kubectl before the machine's: versions more than one minor apart may not fit.
+    let programs = directory.join("bin");
+    fs::create_dir(&programs)?;
+    for name in ["helm", "kubectl"] {
+        symlink(tools::find_or_fetch(name)?, programs.join(name))?;
+    }
+    let path = tools::path();
+    let path = [programs].into_iter().chain(env::split_paths(&path));
+    let shell = env::var("SHELL").unwrap_or_else(|_| "sh".to_owned());
+    Program::new(shell)
+        .env("KUBECONFIG", plane.kubectl.kubeconfig())
+        .env("PATH", env::join_paths(path)?)
+        .status()?;
+    Ok(ExitCode::SUCCESS)
+}
