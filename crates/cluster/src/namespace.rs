@@ -21,9 +21,28 @@ pub fn is_missing() -> Option<&'static str> {
         return Some("namespaces and cgroups need root: run it as root");
     }
     let compiler = tools::find("kube-apiserver").or_else(|| tools::find("go"));
-    compiler.is_none().then_some(
-        "there is no `go` on PATH to compile Kubernetes: install it from https://go.dev/dl",
-    )
+    if compiler.is_none() {
+        return Some(
+            "there is no `go` on PATH to compile Kubernetes: install it from https://go.dev/dl",
+        );
+    }
+    let tried = unshare().arg("true").output();
+    let works = tried.is_ok_and(|tried| tried.status.success());
+    (!works).then_some("`unshare` makes no namespaces here: in a container, that takes privileges")
+}
+
+/// What runs a program in namespaces of its own, which end with this process.
+fn unshare() -> Command {
+    let mut unshare = Command::new("unshare");
+    unshare.args([
+        "--net",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+    ]);
+    unshare
 }
 
 /// Runs this program again in namespaces of its own for the network, mounts and processes, and
@@ -46,15 +65,7 @@ pub fn enter(programs: &[&'static str]) -> Result<Option<ExitCode>> {
     crds::fetch()?;
     let program = env::current_exe().context("this program has no path")?;
     let name = format!("hello-{}", std::process::id());
-    let status = Command::new("unshare")
-        .args([
-            "--net",
-            "--mount",
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "--mount-proc",
-        ])
+    let status = unshare()
         .arg(program)
         .args(env::args_os().skip(1))
         .env(INSIDE, &name)
