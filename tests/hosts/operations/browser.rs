@@ -1,6 +1,6 @@
 //! /docs in a real browser.
 
-use std::{fs, process::Command};
+use std::fs;
 
 use anyhow::{Result, ensure};
 use harness::host::Store;
@@ -19,7 +19,7 @@ pub fn tries_it_out(under_test: HostUnderTest) -> Result<()> {
     // Chromium writes to its home, whatever its profile is.
     let home = TempDir::new()?;
     let (passes, printed) = run_to_end(
-        Command::new("node")
+        node::command()?
             .arg(root().join("tests/browser/docs.mjs"))
             .arg(format!("http://127.0.0.1:{}", host.port))
             .arg(pictures.join(format!("docs-{}.png", under_test.kind)))

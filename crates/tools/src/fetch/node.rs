@@ -5,7 +5,12 @@ use std::{fs, path::PathBuf, process::Command};
 use anyhow::Result;
 
 use super::tool;
-use crate::{directory, root, run::run};
+use crate::{
+    directory,
+    find::{find, find_or_fetch},
+    root,
+    run::run,
+};
 
 /// What npm installs by.
 const LOCK: &str = "package-lock.json";
@@ -16,8 +21,31 @@ pub fn packages(name: &str) -> Result<PathBuf> {
     super::fetch(tool(&format!("node/{name}")))
 }
 
+/// A command that runs Node.js.
+pub fn command() -> Result<Command> {
+    Ok(Command::new(find_or_fetch("node")?))
+}
+
+/// A command that runs npm: the one beside Node.js, else the one on PATH.
+fn npm() -> Command {
+    let node = find("node");
+    let beside = node.as_deref().and_then(|node| {
+        let script = node
+            .ancestors()
+            .nth(2)?
+            .join("lib/node_modules/npm/bin/npm-cli.js");
+        script.exists().then_some((node, script))
+    });
+    let Some((node, script)) = beside else {
+        return Command::new("npm");
+    };
+    let mut npm = Command::new(node);
+    npm.arg(script);
+    npm
+}
+
 /// [`packages`], if they are there.
-pub(super) fn find(name: &str) -> Option<PathBuf> {
+pub(super) fn installed(name: &str) -> Option<PathBuf> {
     let packages = packages_directory(name);
     let installed = fs::read(packages.join("complete")).ok()?;
     let wanted = fs::read(source(name).join(LOCK)).ok()?;
@@ -43,8 +71,8 @@ pub(super) fn install(name: &str) -> Result<PathBuf> {
         fs::copy(file.path(), packages.join(file.file_name()))?;
     }
     run(
-        "install from npm (is there a network, and is this Node.js 20.19 or later?)",
-        Command::new("npm")
+        "install from npm (is there a network?)",
+        npm()
             .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"])
             .args(["--engine-strict", "--loglevel", "error"])
             .current_dir(&packages),
