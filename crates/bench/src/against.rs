@@ -1,7 +1,7 @@
 //! `cargo xtask bench against`: this tree beside an earlier revision of it, under one load.
 
 use std::{
-    fs,
+    env, fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -14,7 +14,6 @@ use harness::{
 use tools::{
     HostKind, root,
     run::{announce, read, require_disk, run as start},
-    target,
 };
 
 use crate::{
@@ -82,7 +81,8 @@ fn earlier(kind: HostKind, revision: &str) -> Result<PathBuf> {
     )
     .with_context(|| format!("git knows no revision {revision}"))?;
     let commit = commit.trim();
-    let tree = target().join("bench/against").join(commit);
+    // Outside the project, whose .cargo/config.toml would count there too.
+    let tree = env::temp_dir().join(format!("hello-{commit}"));
     fs::create_dir_all(&tree)?;
     require_disk(&tree, 3000)?;
     announce(&format!("building {revision}"));
