@@ -32,7 +32,7 @@ fn up() -> Result<ExitCode> {
     if let Some(why) = namespace::is_missing() {
         bail!("{why}");
     }
-    let programs = [cluster::API_SERVER, cluster::NODE].concat();
+    let programs = [cluster::API_SERVER, cluster::NODE, &["helm"]].concat();
     if let Some(ended) = namespace::enter(&programs)? {
         return Ok(ended);
     }

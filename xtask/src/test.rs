@@ -161,7 +161,7 @@ fn needs(part: Choice) -> &'static [&'static str] {
             "terraform",
             "terragrunt",
         ],
-        Choice::Cluster => cluster::API_SERVER,
+        Choice::Cluster => &["helm", "python/manifests"],
         Choice::Operations => &[
             "amtool",
             "curl",
@@ -194,9 +194,12 @@ fn needs(part: Choice) -> &'static [&'static str] {
 fn announce_fetches(chosen: &[Choice], named: bool) {
     let needs = chosen.iter().flat_map(|part| needs(*part));
     let mut needs: Vec<_> = needs.copied().collect();
-    // Only Spin makes a node worth its minutes of compiling.
-    if chosen.contains(&Choice::Cluster) && tools::find(HostKind::Spin).is_some() {
-        needs.extend(cluster::NODE);
+    if chosen.contains(&Choice::Cluster) {
+        needs.extend(cluster::API_SERVER);
+        // Only Spin makes a node worth its minutes of compiling.
+        if tools::find(HostKind::Spin).is_some() {
+            needs.extend(cluster::NODE);
+        }
     }
     // A part that is not named is skipped rather than have these fetched for it.
     needs.retain(|name| named || !["cargo-deny", "cargo-machete", "spin"].contains(name));

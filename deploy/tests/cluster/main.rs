@@ -15,9 +15,10 @@ use libtest_mimic::{Arguments, Trial};
 
 fn main() -> Result<ExitCode> {
     let mut arguments = Arguments::from_args();
-    let mut programs = cluster::API_SERVER.to_vec();
+    let mut programs = [cluster::API_SERVER, &["helm", "python/manifests"]].concat();
     if release::is_possible() {
         programs.extend(cluster::NODE);
+        programs.extend(["curl", "initdb", "postgres", "psql"]);
     }
     if !arguments.list
         && let Some(ended) = namespace::enter(&programs)?
