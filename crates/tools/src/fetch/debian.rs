@@ -152,8 +152,13 @@ pub(crate) fn unpack(packages: &[&str], backport: Option<&str>, into: &Path) -> 
                 .args(&packages),
         )
     };
-    // The lists may be missing, or name files that are gone.
-    if download().is_err() {
+    let is_empty = || {
+        let files = fs::read_dir(&debs).into_iter().flatten().flatten();
+        !files.into_iter().any(|file| file.path().is_file())
+    };
+    // The lists may be missing, or name files that are gone. Of a package that is installed, apt
+    // then says that it cannot be had again, and succeeds.
+    if download().is_err() || is_empty() {
         announce("reading Debian's package lists");
         read("read Debian's package lists", apt().arg("update"))?;
         download()?;
