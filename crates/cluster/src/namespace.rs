@@ -138,7 +138,7 @@ fn set_up_network() -> Result<()> {
         // Without a route to them, what goes to Services would never come to where kube-proxy
         // sends it on.
         &format!("route add {SERVICES} dev hello0"),
-        // What is for anywhere else gets an answer at once: there is nobody.
+        // What is for anywhere else fails at once rather than time out.
         "route add unreachable default metric 4278198272",
     ] {
         let words = arguments.split(' ');
