@@ -197,7 +197,7 @@ fn happens(load: &Load, what: &str, swap: Option<(&'static str, &'static str)>) 
     }
 }
 
-/// The chart's smoke test, of a version that nobody else asks yet.
+/// The chart's smoke test, of a version that has no other traffic yet.
 fn smoke_test(port: u16) -> Result<()> {
     tools::find_or_fetch("curl")?;
     read(
