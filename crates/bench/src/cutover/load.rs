@@ -27,6 +27,8 @@ const PUT_EVERY: usize = 4;
 /// A request that was made.
 #[derive(Clone, Debug)]
 pub struct Record {
+    /// The request's own user-agent.
+    pub name: String,
     /// When it was sent, since the load began.
     pub sent: Duration,
     /// When its answer was there, or would not come.
@@ -81,10 +83,15 @@ impl Load {
         self.shared.began.elapsed()
     }
 
+    /// How many requests are over.
+    pub fn count(&self) -> u64 {
+        self.shared.count.load(Ordering::Relaxed)
+    }
+
     /// Waits until `requests` more are over.
     pub fn wait_for(&self, requests: u64) -> Result<()> {
         const TIMEOUT: Duration = Duration::from_secs(30);
-        let count = || self.shared.count.load(Ordering::Relaxed);
+        let count = || self.count();
         let goal = count() + requests;
         let mut last = count();
         while last < goal {
@@ -142,11 +149,13 @@ impl Client {
             due = due.max(Instant::now() - shared.interval) + shared.interval;
             let sent = shared.began.elapsed();
             let mut version = None;
-            let outcome = self.request(shared.port, n, &mut version);
+            let name = format!("{}/{n}", self.prefix);
+            let outcome = self.request(shared.port, n, &name, &mut version);
             if outcome.is_err() {
                 self.connection = None;
             }
             records.push(Record {
+                name,
                 sent,
                 done: shared.began.elapsed(),
                 version,
@@ -158,7 +167,13 @@ impl Client {
     }
 
     /// Request number `n`, and the check of its answer.
-    fn request(&mut self, port: u16, n: usize, version: &mut Option<String>) -> Result<()> {
+    fn request(
+        &mut self,
+        port: u16,
+        n: usize,
+        name: &str,
+        version: &mut Option<String>,
+    ) -> Result<()> {
         // Each user is written once, then each in turn is read and written.
         let is_put = n < USERS || n.is_multiple_of(PUT_EVERY);
         let user = if n < USERS {
@@ -174,7 +189,8 @@ impl Client {
         };
         let mut exchange = |method, body: &str, status| -> Result<_> {
             // Without a content-type, a body is taken as JSON.
-            let answer = connection.exchange(method, &target, &[], body.as_bytes())?;
+            let headers = [("user-agent", name)];
+            let answer = connection.exchange(method, &target, &headers, body.as_bytes())?;
             *version = answer.header(VERSION_HEADER).map(str::to_owned);
             let is = answer.status;
             ensure!(is == status, "{method} is answered with {is}");
@@ -194,12 +210,12 @@ impl Client {
         let Some(birthday) = self.saved[user] else {
             return Ok(());
         };
-        let name = target.trim_start_matches("/hello/");
+        let user = target.trim_start_matches("/hello/");
         let body = String::from_utf8_lossy(&answer.body);
         // Midnight may pass between the two.
         let is_right = [before, today()].iter().any(|today| {
             let days = (birthday - *today).num_days();
-            body == format!(r#"{{"message":"Hello, {name}! Your birthday is in {days} day(s)"}}"#)
+            body == format!(r#"{{"message":"Hello, {user}! Your birthday is in {days} day(s)"}}"#)
         });
         ensure!(is_right, "GET does not give what was saved: {body}");
         Ok(())

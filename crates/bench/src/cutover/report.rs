@@ -129,6 +129,7 @@ mod tests {
 
     fn record(done: u64, version: &str) -> Record {
         Record {
+            name: "Rehearsala/1".to_owned(),
             sent: Duration::from_millis(done - 1),
             done: Duration::from_millis(done),
             version: Some(version.to_owned()),
