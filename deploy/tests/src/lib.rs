@@ -15,6 +15,7 @@ pub mod moto;
 pub mod mutation;
 pub mod objects;
 pub mod once;
+pub mod platform;
 pub mod rules;
 
 use std::{
