@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use deploy_tests::{
-    checker::{Checker, valid},
+    checker::{Checker, no_problems, valid},
     mutation::{Mutations, fails, replaced, rewritten, set},
     objects::{by_kind, of_kind, only, text},
     once::Once,
@@ -58,7 +58,7 @@ pub fn trials(checker: &Checker, mutations: &Mutations) -> Vec<Trial> {
     for (file, kinds) in &FACTS.applied {
         let title = format!("deploy/platform/{file}");
         trials.extend(
-            checker.trials_of_valid(&title, kinds, |checker| checker.checked(&read(file)?)),
+            checker.trials_of_valid(&title, kinds, move |checker| checker.checked(&read(file)?)),
         );
     }
     let rules = RULES
@@ -225,7 +225,7 @@ fn with_shims(checker: &Checker) -> Result<Clusters> {
 fn without_roles(checker: &Checker) -> Result<()> {
     let roles = |yaml: &str| yaml.matches(":role/").count();
     let before = cluster_api(checker, "management", &["irsa=false"])?;
-    valid(&checker.checked(&before)?, true)?;
+    no_problems(&checker.checked(&before)?, true)?;
     assert_eq!(roles(&before), 0, "{before}");
     let after = cluster_api(checker, "management", &[])?;
     assert_eq!(roles(&after), 2, "Cluster API's, and that of volumes");

@@ -96,6 +96,20 @@ pub fn yaml_files(directory: &str) -> Vec<PathBuf> {
     files
 }
 
+/// The manifests of a directory. What is named `….values.yaml` or `release.yaml` is for a chart.
+///
+/// # Panics
+///
+/// As [`yaml_files`].
+pub fn manifests(directory: &str) -> Vec<PathBuf> {
+    let mut files = yaml_files(directory);
+    files.retain(|file| {
+        let name = file.to_string_lossy();
+        !name.ends_with(".values.yaml") && !name.ends_with("/release.yaml")
+    });
+    files
+}
+
 /// `production-eu-west-1` of `…/production-eu-west-1.yaml`.
 pub fn stem(file: &Path) -> String {
     let name = file.file_stem().unwrap_or_default();

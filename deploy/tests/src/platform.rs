@@ -116,7 +116,12 @@ pub fn clusters() -> Vec<PathBuf> {
 
 /// ` with logs=elasticsearch`, where that is not the cluster's own choice.
 pub fn with(settings: &[&str]) -> String {
-    settings.concat().replacen("choices.", " with ", 1)
+    let settings = settings.join(", ").replace("choices.", "");
+    if settings.is_empty() {
+        settings
+    } else {
+        format!(" with {settings}")
+    }
 }
 
 /// The add-on that an Application is of.
@@ -182,7 +187,7 @@ pub fn cluster_api(checker: &Checker, cluster: &str, settings: &[&str]) -> Resul
 }
 
 /// A file of deploy/platform. `envsubst` gives an account's number where it is applied.
-pub fn read(file: &str) -> Result<String> {
+pub fn read(file: impl AsRef<Path>) -> Result<String> {
     let path = root().join("deploy/platform").join(file);
     let mut yaml = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
     for stage in ["MANAGEMENT", "DEV", "CANARY", "PRODUCTION"] {
