@@ -65,10 +65,16 @@ fn main() -> Result<()> {
                 continue;
             }
         };
+        assert!(!objects.is_empty(), "{name} has no object");
         let kinds: BTreeSet<bool> = objects.iter().map(|object| object.custom).collect();
-        assert!(!kinds.is_empty(), "{name} has no object");
-        let kinds = Vec::from_iter(kinds);
-        trials.extend(checker.trials_of_valid(&name, &kinds, move |checker| checker.read(&file)));
+        for kind in kinds {
+            let mut of_kind = objects.iter().filter(|object| object.custom == kind);
+            let is_unchecked = of_kind.all(|object| object.unchecked);
+            let file = file.clone();
+            let valid = checker.trials_of_valid(&name, &[kind], move |checker| checker.read(&file));
+            let valid = valid.into_iter();
+            trials.extend(valid.map(|trial| trial.with_ignored_flag(is_unchecked)));
+        }
     }
     trials.extend(switch::trials(&checker));
     trials.extend(refused::trials(&checker, &mutations));

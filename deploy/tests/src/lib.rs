@@ -3,6 +3,7 @@
 //! | test | of what |
 //! | --- | --- |
 //! | manifests | the chart and the manifests of Argo CD and wasmCloud |
+//! | cluster | all of it on a real Kubernetes |
 //! | platform | Terraform, clusters, add-ons and diagrams of deploy/platform |
 //! | operations | alerts, dashboard, backup, and the swap |
 //! | workflows | .github |
