@@ -60,7 +60,8 @@ pub enum Choice {
 pub enum Skip {
     /// The schemas of custom resources, or Go for their definitions
     Schemas,
-    /// The schemas of custom resources that have no definition in a module
+    /// The schemas of custom resources that have no definition in a module: always
+    #[value(hide = true)]
     Undefined,
     /// The charts of others
     Charts,
