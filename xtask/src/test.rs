@@ -58,8 +58,11 @@ pub enum Choice {
 /// What a part of a run can do without.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Skip {
-    /// The schemas of custom resources
+    /// The schemas of custom resources, or Go for their definitions
     Schemas,
+    /// The schemas of custom resources that have no definition in a module: always
+    #[value(hide = true)]
+    Undefined,
     /// The charts of others
     Charts,
     /// Terraform
@@ -79,7 +82,13 @@ impl Skip {
             Self::Schemas => (
                 &[Choice::Manifests, Choice::Platform],
                 "custom resources against their schemas",
-                "there is no ../shared/schemas: name the directory as HELLO_SCHEMAS",
+                "there is no `go` on PATH, or no network for it, to have the definitions by: install \
+                 Go from https://go.dev/dl",
+            ),
+            Self::Undefined => (
+                &[Choice::Manifests, Choice::Platform],
+                "custom resources of Kuma and wasmCloud",
+                "no Go module has their definitions: name a directory of schemas as HELLO_SCHEMAS",
             ),
             Self::Charts => (
                 &[Choice::Platform],
@@ -113,7 +122,8 @@ impl Skip {
     /// Whether it cannot be had; of the advisories, the part itself has to find out.
     fn is_missing(self, parts: &[Part]) -> bool {
         match self {
-            Self::Schemas => tools::schemas().is_none(),
+            Self::Schemas => tools::schemas().is_none() && cluster::schemas::directory().is_err(),
+            Self::Undefined => tools::schemas().is_none(),
             Self::Charts => tools::charts::source().is_none(),
             Self::Terraform => tools::find("terraform").is_none(),
             Self::Terragrunt => tools::find("terragrunt").or(tools::find("go")).is_none(),
@@ -248,7 +258,9 @@ pub fn run(options: &Options) -> Result<()> {
         let (concerned, name, why) = skip.about();
         let concerns = concerned.iter().any(|part| chosen.contains(part));
         if concerns && skip.is_missing(&parts) {
-            let allowed = !named || options.allow_skip.contains(skip);
+            // No machine has what is nowhere.
+            let is_nowhere = *skip == Skip::Undefined;
+            let allowed = !named || is_nowhere || options.allow_skip.contains(skip);
             parts.push(Part::skipped(name, why, allowed));
         }
     }

@@ -22,8 +22,14 @@ struct Source {
     paths: Vec<PathBuf>,
 }
 
+pub(crate) const SOURCES: &str = include_str!("../crds.yaml");
+
+/// The groups whose definitions are in no module, and whose they are.
+pub const UNDEFINED: [(&str, &str); 2] =
+    [("kuma.io", "Kuma"), ("runtime.wasmcloud.dev", "wasmCloud")];
+
 fn sources() -> Result<Vec<Source>> {
-    Ok(yaml_serde::from_str(include_str!("../crds.yaml"))?)
+    Ok(yaml_serde::from_str(SOURCES)?)
 }
 
 impl Source {

@@ -8,6 +8,7 @@
 //! | [`node`] | nodes: containerd, the kubelet and kube-proxy |
 //! | [`image`] | container images of files on this machine |
 //! | [`crds`] | custom resource definitions, out of the modules of who wrote them |
+//! | [`schemas`] | JSON Schemas, made of those definitions |
 //! | [`spinkube`] | SpinKube's operator |
 //! | [`registry`] | a registry of OCI artifacts |
 //! | [`gateway`] | Contour and Envoy, for the Gateway API |
@@ -29,6 +30,7 @@ pub mod namespace;
 pub mod node;
 pub mod pki;
 pub mod registry;
+pub mod schemas;
 pub mod site;
 pub mod spinkube;
 

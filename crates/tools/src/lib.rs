@@ -103,13 +103,10 @@ impl From<HostKind> for &'static str {
     }
 }
 
-/// The directory of the custom resources' JSON Schemas, GROUP/KIND_VERSION.json: the one that
-/// `HELLO_SCHEMAS` names, else `../shared/schemas` of the project, if it is there.
+/// The directory of more schemas of custom resources, `GROUP/KIND_VERSION.json`, if `HELLO_SCHEMAS`
+/// names one.
 #[must_use]
 pub fn schemas() -> Option<PathBuf> {
-    let named = std::env::var_os("HELLO_SCHEMAS").map(PathBuf::from);
-    named
-        .unwrap_or_else(|| root().join("../shared/schemas"))
-        .canonicalize()
-        .ok()
+    let named = std::env::var_os("HELLO_SCHEMAS")?;
+    Some(root().join(named))
 }

@@ -1,17 +1,21 @@
 //! Every object is accepted by the real API server: structural schemas, CEL rules, defaults and its
 //! own validation; and Argo CD would see nothing to do afterwards.
 
-use std::path::PathBuf;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 use anyhow::{Context, Result, ensure};
-use cluster::control_plane::ControlPlane;
+use cluster::{control_plane::ControlPlane, crds::UNDEFINED};
 use deploy_tests::{
     checker::{CHART, Checker, none},
     objects::{text, title},
+    once::Once,
     service_values, stem, yaml_files,
 };
 use libtest_mimic::Trial;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::on_cluster;
 
@@ -72,17 +76,68 @@ fn chart(checker: &Checker, plane: &ControlPlane, name: &str, values: &[PathBuf]
 ///
 /// # Errors
 ///
+/// As [`placed`] and [`all_accepted`].
+pub fn accepted(plane: &ControlPlane, namespace: &str, yaml: &str) -> Result<()> {
+    let objects = rendered(yaml)?.into_iter();
+    let set: Set = objects
+        .map(|object| (namespace.to_owned(), object))
+        .collect();
+    all_accepted(plane, &placed(plane, &set)?)
+}
+
+/// Objects, each with the namespace that it goes to, if it is in one and names none.
+pub type Set = Vec<(String, Value)>;
+
+/// The objects of a set as they are applied, each with its namespace; without the [`UNDEFINED`].
+///
+/// # Errors
+///
+/// If the API server has no such kind.
+pub fn placed(plane: &ControlPlane, set: &Set) -> Result<Vec<Value>> {
+    let kinds = kinds(plane)?;
+    let mut objects = Vec::new();
+    for (namespace, object) in set {
+        let (group, kind) = kind(object);
+        if UNDEFINED.iter().any(|(of, _)| *of == group) {
+            continue;
+        }
+        let is_namespaced = kinds.get(&(group, kind));
+        let is_namespaced =
+            is_namespaced.with_context(|| format!("{}: no such kind", title(object)))?;
+        let mut object = object.clone();
+        if *is_namespaced && text(&object, "/metadata/namespace").is_empty() {
+            object["metadata"]["namespace"] = json!(namespace);
+        }
+        objects.push(object);
+    }
+    ensure!(!objects.is_empty(), "there is nothing to apply");
+    Ok(objects)
+}
+
+/// Applies [`placed`] objects, twice.
+///
+/// # Errors
+///
 /// What the API server refuses; or where an object as it is then differs from what was applied,
 /// in a way that Argo CD would call out of sync for ever.
-pub fn accepted(plane: &ControlPlane, namespace: &str, yaml: &str) -> Result<()> {
+pub fn all_accepted(plane: &ControlPlane, wanted: &[Value]) -> Result<()> {
     let kubectl = &plane.kubectl;
-    let _ = kubectl.run(&["create", "namespace", namespace]);
-    let place = format!("--namespace={namespace}");
-    let applied = kubectl.apply(yaml, &[&place, "--output=json"])?;
-    let changes = kubectl.run_with(&["diff", "--server-side", "--filename=-", &place], yaml);
+    let namespaces: BTreeSet<&str> = wanted
+        .iter()
+        .map(|object| text(object, "/metadata/namespace"))
+        .filter(|name| !name.is_empty())
+        .collect();
+    let namespaces = namespaces
+        .iter()
+        .map(|name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
+    let namespaces = listed(&namespaces.collect::<Vec<_>>());
+    kubectl.apply(&namespaces, &["--field-manager=test"])?;
+    let listed = listed(wanted);
+    let applied = kubectl.apply(&listed, &["--output=json"])?;
+    let diff = ["diff", "--server-side", "--concurrency=4", "--filename=-"];
+    let changes = kubectl.run_with(&diff, &listed);
     changes.context("a second apply changes something")?;
     let live = items(&serde_json::from_str(&applied)?);
-    let wanted = rendered(yaml)?;
     ensure!(
         live.len() == wanted.len(),
         "{} of {} objects",
@@ -91,26 +146,56 @@ pub fn accepted(plane: &ControlPlane, namespace: &str, yaml: &str) -> Result<()>
     );
     none(wanted.iter().flat_map(|wanted| {
         let same = |live: &&Value| {
-            ["/kind", "/apiVersion", "/metadata/name"]
-                .iter()
-                .all(|at| text(live, at) == text(wanted, at))
+            [
+                "/kind",
+                "/apiVersion",
+                "/metadata/namespace",
+                "/metadata/name",
+            ]
+            .iter()
+            .all(|at| text(live, at) == text(wanted, at))
         };
         let Some(live) = live.iter().find(same) else {
             return vec![format!("{} is not there", title(wanted))];
         };
         // Of its own kinds, the API server's schema tells Argo CD the defaults.
-        let is_custom = text(wanted, "/apiVersion")
-            .split('/')
-            .next()
-            .is_some_and(|group| {
-                group.contains('.') && !group.ends_with(".k8s.io") || group.starts_with("gateway.")
-            });
+        let (group, _) = kind(wanted);
+        let is_custom = group.contains('.') && !group.ends_with(".k8s.io");
+        let is_custom = is_custom || group.starts_with("gateway.");
         if is_custom {
             drift(wanted, live, &title(wanted))
         } else {
             Vec::new()
         }
     }))
+}
+
+/// The group of an object, empty for Kubernetes's core, and its kind.
+fn kind(object: &Value) -> (String, String) {
+    let group = text(object, "/apiVersion").rsplit_once('/');
+    let group = group.map_or("", |(group, _)| group);
+    (group.to_owned(), text(object, "/kind").to_owned())
+}
+
+/// The kinds that the API server has, and whether they are in a namespace.
+pub fn kinds(plane: &ControlPlane) -> Result<&'static BTreeMap<(String, String), bool>> {
+    static KINDS: Once<BTreeMap<(String, String), bool>> = Once::new();
+    KINDS.get("", || {
+        let table = plane.kubectl.run(&["api-resources", "--no-headers"])?;
+        let row = |line: &str| {
+            // Before them there may be a short name.
+            let mut words = line.split_whitespace().rev();
+            let (kind, namespaced, version) = (words.next()?, words.next()?, words.next()?);
+            let group = version.rsplit_once('/').map_or("", |(group, _)| group);
+            Some(((group.to_owned(), kind.to_owned()), namespaced == "true"))
+        };
+        Ok(table.lines().filter_map(row).collect())
+    })
+}
+
+/// Objects as kubectl takes them.
+pub fn listed(objects: &[Value]) -> String {
+    json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string()
 }
 
 fn items(answer: &Value) -> Vec<Value> {
@@ -120,7 +205,8 @@ fn items(answer: &Value) -> Vec<Value> {
     }
 }
 
-fn rendered(yaml: &str) -> Result<Vec<Value>> {
+/// The objects of YAML documents.
+pub fn rendered(yaml: &str) -> Result<Vec<Value>> {
     let documents = yaml_serde::Deserializer::from_str(yaml);
     let objects = documents.map(<Value as serde::Deserialize>::deserialize);
     let objects: Vec<Value> = objects.collect::<Result<_, _>>()?;

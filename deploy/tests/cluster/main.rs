@@ -4,6 +4,7 @@
 //! `cargo xtask test --part cluster` runs this, as root and with Go.
 
 mod accepted;
+mod everything;
 mod release;
 
 use std::{process::ExitCode, sync::OnceLock};
@@ -32,6 +33,7 @@ fn main() -> Result<ExitCode> {
         says_its_version,
     )];
     trials.extend(accepted::trials(&checker));
+    trials.extend(everything::trials(&checker));
     trials.extend(release::trials());
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
 }

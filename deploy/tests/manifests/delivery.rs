@@ -1,6 +1,6 @@
 //! What Argo CD, Helm and the network make of the chart, and no schema says.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use anyhow::{Result, ensure};
 use deploy_tests::{
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::{all_values, example};
 
 /// What is wrong with the objects of one rendering.
-type Check = fn(&[Object]) -> Vec<String>;
+type Check = fn(&Checker, &[Object]) -> Vec<String>;
 
 pub fn trials(checker: &Checker, mutations: &Mutations) -> Vec<Trial> {
     let checks: [(&str, bool, Check); 4] = [
@@ -72,7 +72,10 @@ fn rendered(checker: &Checker) -> Result<&'static [String]> {
 fn problems(checker: &Checker, check: Check, texts: &[String]) -> Result<Vec<String>> {
     let all = checker.checked_all(texts)?;
     ensure!(!all.is_empty(), "there is nothing to check");
-    let mut problems: Vec<String> = all.iter().flat_map(|objects| check(objects)).collect();
+    let mut problems: Vec<String> = all
+        .iter()
+        .flat_map(|objects| check(checker, objects))
+        .collect();
     problems.sort();
     problems.dedup();
     Ok(problems)
@@ -80,24 +83,16 @@ fn problems(checker: &Checker, check: Check, texts: &[String]) -> Result<Vec<Str
 
 /// By server-side apply, an atomic list belongs to who applies it, with what the API server fills in:
 /// without that, Argo CD compares two lists that are never the same.
-fn defaults(objects: &[Object]) -> Vec<String> {
+fn defaults(checker: &Checker, objects: &[Object]) -> Vec<String> {
     let mut problems = Vec::new();
     for object in objects.iter().filter(|object| object.custom) {
-        if let Some(schema) = schema(object) {
+        if let Some(schema) = checker.schema(object) {
             let mut left_out = Vec::new();
             missing(&schema, object, "", false, &mut left_out);
             problems.extend(left_out.iter().map(|at| format!("{}: {at}", title(object))));
         }
     }
     problems
-}
-
-fn schema(object: &Value) -> Option<Value> {
-    let (group, version) = text(object, "/apiVersion").split_once('/')?;
-    let kind = text(object, "/kind").to_lowercase();
-    let file = format!("{group}/{kind}_{version}.json");
-    let json = fs::read_to_string(tools::schemas()?.join(file)).ok()?;
-    serde_json::from_str(&json).ok()
 }
 
 /// The fields that have a default and are not in `value`, below a list that is atomic.
@@ -118,7 +113,7 @@ fn missing(schema: &Value, value: &Value, at: &str, atomic: bool, found: &mut Ve
 
 /// Amazon's VPC CNI sees a request to a Service by the Service's address, and adds that to a rule only
 /// where the rule's selector takes the Service's own selector for a pod's labels.
-fn reach(objects: &[Object]) -> Vec<String> {
+fn reach(_: &Checker, objects: &[Object]) -> Vec<String> {
     let policies: Vec<&Value> = of_kind(objects, "NetworkPolicy").collect();
     let apps = of_kind(objects, "SpinApp").map(|app| text(app, "/metadata/name"));
     // An example without policies, and values without a smoke test.
@@ -140,7 +135,7 @@ fn reach(objects: &[Object]) -> Vec<String> {
 
 /// Helm runs a post-install hook when all else is ready, Jobs as well with --wait-for-jobs: so nothing
 /// may wait for the hook.
-fn hooks(objects: &[Object]) -> Vec<String> {
+fn hooks(_: &Checker, objects: &[Object]) -> Vec<String> {
     let hook = |job: &&Value| text(job, "/metadata/annotations/helm.sh~1hook").to_owned();
     let jobs = of_kind(objects, "Job");
     let mut ordinary = jobs.filter(|job| hook(job).is_empty());
@@ -153,7 +148,7 @@ fn hooks(objects: &[Object]) -> Vec<String> {
 }
 
 /// The rules are one file for all clusters, and not every cluster makes backups.
-fn missed(objects: &[Object]) -> Vec<String> {
+fn missed(_: &Checker, objects: &[Object]) -> Vec<String> {
     let Ok(rule) = only(objects, "PrometheusRule") else {
         return Vec::new();
     };

@@ -16,6 +16,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use deploy_tests::{
     checker::{Checker, Object, no_problems},
+    manifests,
     mutation::Mutations,
     objects::{at, by_kind, named, strings_at, text, title},
     rules::{Rule, rules},
@@ -53,7 +54,7 @@ fn main() -> Result<()> {
             versions_are_whole(&checker.objects(&values, &[])?)
         }));
     }
-    for file in manifests() {
+    for file in beside() {
         let name = shown(&file);
         let objects = match checker.read(&file) {
             Ok(objects) => objects,
@@ -64,10 +65,16 @@ fn main() -> Result<()> {
                 continue;
             }
         };
+        assert!(!objects.is_empty(), "{name} has no object");
         let kinds: BTreeSet<bool> = objects.iter().map(|object| object.custom).collect();
-        assert!(!kinds.is_empty(), "{name} has no object");
-        let kinds = Vec::from_iter(kinds);
-        trials.extend(checker.trials_of_valid(&name, &kinds, move |checker| checker.read(&file)));
+        for kind in kinds {
+            let mut of_kind = objects.iter().filter(|object| object.custom == kind);
+            let is_unchecked = of_kind.all(|object| object.unchecked);
+            let file = file.clone();
+            let valid = checker.trials_of_valid(&name, &[kind], move |checker| checker.read(&file));
+            let valid = valid.into_iter();
+            trials.extend(valid.map(|trial| trial.with_ignored_flag(is_unchecked)));
+        }
     }
     trials.extend(switch::trials(&checker));
     trials.extend(refused::trials(&checker, &mutations));
@@ -92,14 +99,10 @@ fn example(name: &str) -> Vec<PathBuf> {
     vec![format!("deploy/chart/examples/{name}.yaml").into()]
 }
 
-/// The manifests beside the chart. What is named `….values.yaml` or is no object is for a chart.
-fn manifests() -> Vec<PathBuf> {
-    let mut files = yaml_files("deploy/argocd");
-    files.extend(yaml_files("deploy/wasmcloud"));
-    files.retain(|file| {
-        let name = file.to_string_lossy();
-        !name.ends_with(".values.yaml") && !name.ends_with("/release.yaml")
-    });
+/// The manifests beside the chart.
+fn beside() -> Vec<PathBuf> {
+    let directories = ["deploy/argocd", "deploy/wasmcloud"];
+    let files: Vec<PathBuf> = directories.into_iter().flat_map(manifests).collect();
     assert!(files.len() > 6, "the manifests are gone");
     files
 }

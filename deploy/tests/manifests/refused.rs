@@ -1,8 +1,8 @@
 //! The checks themselves: what is wrong makes them fail, and says so in a sentence.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use deploy_tests::{
-    checker::{Checker, no_problems},
+    checker::{Checker, no_problems, valid},
     mutation::{Mutations, fails, replaced},
     objects,
 };
@@ -53,6 +53,10 @@ pub fn trials(checker: &Checker, mutations: &Mutations) -> Vec<Trial> {
         "without schemas, a custom resource is not called valid",
         without_schemas,
     ));
+    trials.push(checker.trial(
+        "a custom resource without a definition is not called valid",
+        undefined,
+    ));
     trials
 }
 
@@ -63,6 +67,19 @@ fn without_schemas(checker: &Checker) -> Result<()> {
     let broken = replaced(&rendered, "replicas: 3", "replics: 3")?;
     no_problems(&checker.checked(&broken)?, true)?;
     let objects = checker.read("deploy/argocd/project.yaml")?;
-    assert!(objects.iter().all(|object| object.custom));
+    assert!(objects.iter().all(|object| object.unchecked));
+    Ok(())
+}
+
+/// Of a group that has no definition. One that has a kind is in "chart" of the mutations.
+fn undefined(checker: &Checker) -> Result<()> {
+    let objects = checker.checked("{apiVersion: kuma.io/v7, kind: Mesch, metadata: {name: a}}")?;
+    let [object] = &objects[..] else {
+        bail!("{} objects", objects.len());
+    };
+    let has_problem = object.problem.is_some();
+    // HELLO_SCHEMAS may have the group.
+    ensure!(object.unchecked != has_problem, "it says {object:?}");
+    ensure!(valid(&objects, true).is_err(), "it is called valid");
     Ok(())
 }

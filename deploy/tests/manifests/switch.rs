@@ -255,7 +255,7 @@ fn the_package(checker: &Checker) -> Result<()> {
 
 fn the_route_on_wasmcloud(checker: &Checker) -> Result<()> {
     let mut objects = Vec::new();
-    for file in crate::manifests() {
+    for file in crate::beside() {
         objects.extend(checker.read(&file)?);
     }
     RULES["wasmCloud's route names a version"].check(&[("objects", &by_kind(&objects))])

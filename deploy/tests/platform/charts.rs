@@ -486,6 +486,7 @@ fn takes_what_is_brought(checker: &Checker) -> Result<()> {
             defined(&[Object {
                 object,
                 custom: true,
+                unchecked: false,
                 problem: None,
             }])
         };

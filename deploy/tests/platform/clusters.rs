@@ -10,10 +10,11 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use deploy_tests::{
-    checker::{Checker, valid},
+    checker::{Checker, no_problems, valid},
     mutation::{Mutations, fails, replaced, rewritten, set},
     objects::{by_kind, of_kind, only, text},
     once::Once,
+    platform::{cluster_api, read},
     stem, yaml, yaml_files,
 };
 use libtest_mimic::Trial;
@@ -22,7 +23,7 @@ use tempfile::TempDir;
 use tools::root;
 
 use crate::{
-    addons::{self, ACCOUNT, Rendered},
+    addons::{self, Rendered},
     facts::{FACTS, RULES},
 };
 
@@ -51,13 +52,13 @@ pub fn trials(checker: &Checker, mutations: &Mutations) -> Vec<Trial> {
         trials.extend(checker.trials_of_valid(
             &format!("cluster {cluster}"),
             kinds,
-            move |checker| checker.checked(&rendered(checker, &cluster, &[])?),
+            move |checker| checker.checked(&cluster_api(checker, &cluster, &[])?),
         ));
     }
     for (file, kinds) in &FACTS.applied {
         let title = format!("deploy/platform/{file}");
         trials.extend(
-            checker.trials_of_valid(&title, kinds, |checker| checker.checked(&read(file)?)),
+            checker.trials_of_valid(&title, kinds, move |checker| checker.checked(&read(file)?)),
         );
     }
     let rules = RULES
@@ -88,8 +89,8 @@ pub fn trials(checker: &Checker, mutations: &Mutations) -> Vec<Trial> {
     for [setting, says] in mutations.rows("clusters, refused") {
         trials.push(
             checker.trial(format!("clusters: {setting} is refused"), move |checker| {
-                rendered(checker, "dev", &[])?;
-                fails(rendered(checker, "dev", &[&setting]), &says)
+                cluster_api(checker, "dev", &[])?;
+                fails(cluster_api(checker, "dev", &[&setting]), &says)
             }),
         );
     }
@@ -123,24 +124,6 @@ pub fn trials(checker: &Checker, mutations: &Mutations) -> Vec<Trial> {
     trials
 }
 
-/// A file of deploy/platform. `envsubst` gives an account's number where it is applied.
-fn read(file: &str) -> Result<String> {
-    let path = root().join("deploy/platform").join(file);
-    let mut yaml = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    for stage in ["MANAGEMENT", "DEV", "CANARY", "PRODUCTION"] {
-        yaml = yaml.replace(&format!("${{ACCOUNT_{stage}}}"), "000000000000");
-    }
-    Ok(yaml)
-}
-
-/// The chart for one cluster, with the values that Argo CD gives it.
-fn rendered(checker: &Checker, cluster: &str, settings: &[&str]) -> Result<String> {
-    let values = ["addons", "clusters"];
-    let values = values.map(|of| format!("deploy/platform/{of}/clusters/{cluster}.yaml").into());
-    let settings = [&[ACCOUNT], settings].concat();
-    checker.render_chart("deploy/platform/clusters", &values, &settings)
-}
-
 fn all(checker: &Checker) -> Result<&'static Clusters> {
     static ALL: Once<Clusters> = Once::new();
     ALL.get("", || {
@@ -154,7 +137,7 @@ fn all(checker: &Checker) -> Result<&'static Clusters> {
         let of_addons: Vec<String> = stems("deploy/platform/addons/clusters");
         ensure!(own == of_addons, "files for {own:?} alone");
         let one = |file: PathBuf| {
-            let objects = checker.checked(&rendered(checker, &stem(&file), &[])?)?;
+            let objects = checker.checked(&cluster_api(checker, &stem(&file), &[])?)?;
             let objects = objects.into_iter().map(|object| object.object);
             Ok((stem(&file), objects.collect()))
         };
@@ -220,7 +203,7 @@ fn networks(clusters: &Clusters) -> Result<()> {
 
 fn misspelt(checker: &Checker) -> Result<()> {
     let yaml = replaced(
-        &rendered(checker, "dev", &[])?,
+        &cluster_api(checker, "dev", &[])?,
         "publicCIDRs:",
         "publicCidrs:",
     )?;
@@ -241,10 +224,10 @@ fn with_shims(checker: &Checker) -> Result<Clusters> {
 /// `irsa: false` leaves out what names a role that cannot be there yet.
 fn without_roles(checker: &Checker) -> Result<()> {
     let roles = |yaml: &str| yaml.matches(":role/").count();
-    let before = rendered(checker, "management", &["irsa=false"])?;
-    valid(&checker.checked(&before)?, true)?;
+    let before = cluster_api(checker, "management", &["irsa=false"])?;
+    no_problems(&checker.checked(&before)?, true)?;
     assert_eq!(roles(&before), 0, "{before}");
-    let after = rendered(checker, "management", &[])?;
+    let after = cluster_api(checker, "management", &[])?;
     assert_eq!(roles(&after), 2, "Cluster API's, and that of volumes");
     Ok(())
 }

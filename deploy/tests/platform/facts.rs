@@ -35,7 +35,6 @@ pub struct Facts {
     pub atlantis: BTreeMap<String, BTreeSet<String>>,
     pub applied: Vec<(String, Vec<bool>)>,
     pub systems: Vec<String>,
-    pub alternatives: Vec<String>,
     pub arns: BTreeMap<String, String>,
     pub refused: Vec<String>,
 }

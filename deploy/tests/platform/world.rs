@@ -2,17 +2,17 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, bail, ensure};
 use deploy_tests::{
     checker::{Checker, values_file},
+    manifests,
     mutation::{set, tracked},
     objects::{self, at, by_kind, fields, list, strings},
     once::Once,
-    stem, yaml_files,
+    stem,
 };
 use serde_json::{Value, json};
 use tools::root;
@@ -372,13 +372,9 @@ fn facts(rendered: &Rendered) -> Result<&Value> {
 /// Adds what Argo CD is given itself.
 fn add_argo_objects(checker: &Checker, argo: &mut World) -> Result<()> {
     let directories = ["deploy/argocd", "deploy/platform/argocd"];
-    for file in directories.into_iter().flat_map(yaml_files) {
-        let yaml = fs::read_to_string(&file)?;
-        // Values of a chart are there as well.
-        if yaml.lines().any(|line| line.starts_with("kind: ")) {
-            for made in checker.checked(&yaml)? {
-                argo.place("argocd", &made.object, made.custom);
-            }
+    for file in directories.into_iter().flat_map(manifests) {
+        for made in checker.read(file)? {
+            argo.place("argocd", &made.object, made.custom);
         }
     }
     ensure!(!argo.objects.is_empty(), "Argo CD has no objects");

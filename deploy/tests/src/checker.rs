@@ -10,13 +10,14 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use cluster::crds::UNDEFINED;
 use libtest_mimic::Trial;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tempfile::{NamedTempFile, TempPath};
 use tools::{python, root};
 
-use crate::objects::{name, title};
+use crate::objects::{name, text, title};
 
 /// The Kubernetes whose kinds are taken: the first with MutatingAdmissionPolicy v1.
 const KUBERNETES: &str = "1.36";
@@ -32,8 +33,8 @@ pub struct Checker {
     helm: PathBuf,
     python: PathBuf,
     kubernetes: &'static str,
-    /// The schemas of custom resources, where there are any.
-    schemas: Option<PathBuf>,
+    /// The directories with the schemas of custom resources, none where they cannot be had.
+    schemas: Vec<PathBuf>,
 }
 
 /// An object of Kubernetes, and what is wrong with it.
@@ -42,6 +43,8 @@ pub struct Object {
     pub object: Value,
     /// Whether it is no kind of Kubernetes itself.
     pub custom: bool,
+    /// Whether it is a custom resource that no schema here is of.
+    pub unchecked: bool,
     pub problem: Option<String>,
 }
 
@@ -73,7 +76,7 @@ impl Checker {
             helm: tools::find_or_fetch("helm")?,
             python: python::environment("manifests")?.join("python"),
             kubernetes: KUBERNETES,
-            schemas: tools::schemas(),
+            schemas: schemas(),
         })
     }
 
@@ -85,7 +88,7 @@ impl Checker {
 
     /// The same, without the schemas for custom resources.
     pub fn without_schemas(&self) -> Self {
-        let (schemas, same) = (None, self.clone());
+        let (schemas, same) = (Vec::new(), self.clone());
         Self { schemas, ..same }
     }
 
@@ -104,7 +107,7 @@ impl Checker {
         C: FnOnce(&Self) -> Result<()> + Send + 'static,
     {
         let trial = self.trial(title, check);
-        trial.with_ignored_flag(custom && self.schemas.is_none())
+        trial.with_ignored_flag(custom && self.schemas.is_empty())
     }
 
     /// A trial for each of `kinds`, custom resources or not: those that `read` gives are valid.
@@ -183,6 +186,16 @@ impl Checker {
         command
     }
 
+    /// The schema of a custom resource.
+    pub fn schema(&self, object: &Value) -> Option<Value> {
+        let (group, version) = text(object, "/apiVersion").split_once('/')?;
+        let kind = text(object, "/kind").to_lowercase();
+        let file = format!("{group}/{kind}_{version}.json");
+        let mut files = self.schemas.iter().map(|directory| directory.join(&file));
+        let json = files.find_map(|file| fs::read_to_string(file).ok())?;
+        serde_json::from_str(&json).ok()
+    }
+
     /// The objects of these YAML documents, each validated.
     pub fn checked(&self, yaml: &str) -> Result<Vec<Object>> {
         let mut command = Command::new(&self.python);
@@ -190,8 +203,11 @@ impl Checker {
             .arg(root().join("deploy/tests/src/validate.py"))
             .args(["--kubernetes", self.kubernetes])
             .stdin(input(yaml)?);
-        if let Some(schemas) = &self.schemas {
+        for schemas in &self.schemas {
             command.arg("--schemas").arg(schemas);
+        }
+        for (group, _) in UNDEFINED {
+            command.args(["--undefined", group]);
         }
         let lines = succeeded(&mut command)?;
         let objects = lines.lines().map(serde_json::from_str);
@@ -219,6 +235,14 @@ impl Checker {
     pub fn objects(&self, values: &[PathBuf], settings: &[&str]) -> Result<Vec<Object>> {
         self.checked(&self.render(values, settings)?)
     }
+}
+
+/// The directories with schemas of custom resources: those that are made of their definitions, and the
+/// one that `HELLO_SCHEMAS` names, of what has no definition that can be had.
+fn schemas() -> Vec<PathBuf> {
+    let made = cluster::schemas::directory();
+    let made = made.inspect_err(|error| eprintln!("custom resources are not checked: {error:#}"));
+    made.into_iter().chain(tools::schemas()).collect()
 }
 
 /// A file with values for Helm, whose YAML takes JSON.
@@ -253,7 +277,8 @@ pub fn input(text: &str) -> Result<File> {
 
 /// [`no_problems`], where there is one of these.
 pub fn valid(objects: &[Object], custom: bool) -> Result<()> {
-    let some = objects.iter().any(|object| object.custom == custom);
+    let mut checked = objects.iter().filter(|object| !object.unchecked);
+    let some = checked.any(|object| object.custom == custom);
     ensure!(some, "there is nothing to check");
     no_problems(objects, custom)
 }

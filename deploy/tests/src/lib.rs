@@ -3,6 +3,7 @@
 //! | test | of what |
 //! | --- | --- |
 //! | manifests | the chart and the manifests of Argo CD and wasmCloud |
+//! | cluster | all of it on a real Kubernetes |
 //! | platform | Terraform, clusters, add-ons and diagrams of deploy/platform |
 //! | operations | alerts, dashboard, backup, and the swap |
 //! | workflows | .github |
@@ -15,6 +16,7 @@ pub mod moto;
 pub mod mutation;
 pub mod objects;
 pub mod once;
+pub mod platform;
 pub mod rules;
 
 use std::{
@@ -92,6 +94,20 @@ pub fn yaml_files(directory: &str) -> Vec<PathBuf> {
     };
     let mut files: Vec<PathBuf> = files.filter(yaml).collect();
     files.sort();
+    files
+}
+
+/// The manifests of a directory. What is named `….values.yaml` or `release.yaml` is for a chart.
+///
+/// # Panics
+///
+/// As [`yaml_files`].
+pub fn manifests(directory: &str) -> Vec<PathBuf> {
+    let mut files = yaml_files(directory);
+    files.retain(|file| {
+        let name = file.to_string_lossy();
+        !name.ends_with(".values.yaml") && !name.ends_with("/release.yaml")
+    });
     files
 }
 

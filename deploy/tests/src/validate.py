@@ -1,10 +1,10 @@
 """Validates Kubernetes objects strictly, without a cluster.
 
 Reads YAML documents on stdin and writes, for each object, one JSON object a line:
-{"object": …, "custom": true, "problem": "…" or null}. Kinds of Kubernetes itself are validated by
-kubernetes-validate; custom resources by the JSON Schemas in the directory of --schemas,
-GROUP/KIND_VERSION.json. A kind that neither knows is a problem. Without --schemas the problem of a
-custom resource is null although nobody checked it: whoever calls says so.
+{"object": …, "custom": true, "unchecked": false, "problem": "…" or null}. Kinds of Kubernetes itself
+are validated by kubernetes-validate; custom resources by the JSON Schemas in the directories of
+--schemas, GROUP/KIND_VERSION.json, the first that has one. A kind that none knows is a problem;
+unchecked is one of --undefined, where no directory has its group, and without --schemas every one.
 """
 
 import argparse
@@ -77,19 +77,20 @@ def built_in(document, version):
     return None
 
 
-def custom(document, group, group_version, schemas, kubernetes_version):
+def custom(document, group, group_version, options):
+    """Whether it is unchecked, and its problem."""
     # The schemas leave `metadata` free, and it is the same for every kind.
     metadata = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": document.get("metadata", {})}
-    problem = built_in(metadata, kubernetes_version)
-    if problem or schemas is None:
-        return problem
-    file = schemas / group / f"{document['kind'].lower()}_{group_version}.json"
-    if not file.is_file():
-        return "no schema knows this kind"
-    validator = schema_of(file)
-    for error in validator.iter_errors(document):
-        return f"{error.json_path}: {error.message}"
-    return None
+    problem = built_in(metadata, options.kubernetes)
+    name = f"{group}/{document['kind'].lower()}_{group_version}.json"
+    file = next((file for all in options.schemas if (file := all / name).is_file()), None)
+    if file:
+        for error in schema_of(file).iter_errors(document):
+            problem = problem or f"{error.json_path}: {error.message}"
+        return False, problem
+    known = any((all / group).is_dir() for all in options.schemas)
+    unchecked = not options.schemas or group in options.undefined and not known
+    return unchecked, problem or (None if unchecked else "no schema knows this kind")
 
 
 @functools.cache
@@ -100,10 +101,12 @@ def schema_of(file):
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--kubernetes", required=True)
-    arguments.add_argument("--schemas", type=pathlib.Path)
+    arguments.add_argument("--schemas", type=pathlib.Path, action="append", default=[])
+    arguments.add_argument("--undefined", action="append", default=[])
     options = arguments.parse_args()
-    if options.schemas and not options.schemas.is_dir():
-        sys.exit(f"{options.schemas} is no directory with schemas")
+    for schemas in options.schemas:
+        if not schemas.is_dir():
+            sys.exit(f"{schemas} is no directory with schemas")
     for document in yaml.load_all(sys.stdin, Loader):
         if document is None:
             continue
@@ -111,13 +114,15 @@ def main():
             sys.exit(f"{document!r} is no object of Kubernetes")
         group, _, version = str(document.get("apiVersion", "")).rpartition("/")
         is_custom = "." in group and group not in BUILT_IN
+        unchecked = False
         if not version or not document.get("kind") or not document.get("metadata", {}).get("name"):
             problem = "it lacks apiVersion, kind or metadata.name"
         elif is_custom:
-            problem = custom(document, group, version, options.schemas, options.kubernetes)
+            unchecked, problem = custom(document, group, version, options)
         else:
             problem = built_in(document, options.kubernetes)
-        print(json.dumps({"object": document, "custom": is_custom, "problem": problem}))
+        answer = {"object": document, "custom": is_custom}
+        print(json.dumps(answer | {"unchecked": unchecked, "problem": problem}))
 
 
 main()

@@ -1,0 +1,197 @@
+//! What deploy/platform makes for a cluster, as Argo CD renders it.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tools::root;
+
+use crate::{
+    checker::{Checker, Object, values_file},
+    objects::{by_kind, list, name, title},
+    once::Once,
+    stem, yaml_files,
+};
+
+/// Our own repository.
+pub const OURS: &str = "https://github.com/example/hello.git";
+
+/// Where Argo CD has an account's number from; none is in Git.
+pub const ACCOUNT: &str = "cluster.account=000000000000";
+
+/// The chart of the add-ons.
+pub const ADDONS: &str = "deploy/platform/addons";
+
+/// Each choice of add-ons that is no cluster's own: it renders as well.
+const ALTERNATIVES: [&str; 4] = [
+    "choices.suite=datadog",
+    "choices.metrics=influxdb",
+    "choices.logs=elasticsearch",
+    "choices.database=cloudnative-pg",
+];
+
+/// What one cluster gets.
+#[derive(Clone, Deserialize, Serialize)]
+pub struct Rendered {
+    /// As its file is named: `production-eu-central-1`.
+    pub cluster: String,
+    /// The Applications, as Argo CD sees them.
+    pub applications: Vec<Object>,
+    /// By add-on, what its objects/ makes in the cluster.
+    pub objects: BTreeMap<String, Vec<Object>>,
+}
+
+impl Rendered {
+    /// What the objects/ of all add-ons make.
+    pub fn made(&self) -> impl Iterator<Item = &Object> {
+        self.objects.values().flatten()
+    }
+
+    pub fn application(&self, addon: &str) -> Result<&Value> {
+        let mut all = self.applications.iter();
+        let found = all.find(|application| addon_of(application).is_ok_and(|of| of == addon));
+        let found = found.with_context(|| format!("{} has no {addon}", self.cluster))?;
+        Ok(&found.object)
+    }
+
+    /// What Argo CD gives the chart of an add-on.
+    pub fn values(&self, addon: &str) -> Result<&Value> {
+        let values = self
+            .application(addon)?
+            .pointer("/spec/sources/0/helm/valuesObject");
+        values.with_context(|| format!("{addon} has no values"))
+    }
+
+    /// What rules call `added`: see rules.yaml.
+    pub fn for_rules(&self) -> Result<Value> {
+        let (mut applications, mut values) = (json!({}), json!({}));
+        let mut objects = Vec::new();
+        for application in &self.applications {
+            let addon = addon_of(application)?;
+            applications[addon] = application.object.clone();
+            values[addon] = self.values(addon).cloned().unwrap_or_default();
+            for made in self.objects.get(addon).into_iter().flatten() {
+                let mut object = made.object.clone();
+                let namespace = &mut object["metadata"]["namespace"];
+                if namespace.is_null() {
+                    *namespace = application["spec"]["destination"]["namespace"].clone();
+                }
+                objects.push(object);
+            }
+        }
+        Ok(json!({
+            "cluster": self.cluster,
+            "applications": applications,
+            "values": values,
+            "objects": by_kind(&objects),
+        }))
+    }
+
+    /// The sources of all Applications.
+    pub fn sources(&self) -> impl Iterator<Item = (&Value, &Value)> {
+        self.applications.iter().flat_map(|application| {
+            let sources = list(application, "/spec/sources").iter();
+            sources.map(|source| (&application.object, source))
+        })
+    }
+}
+
+/// The clusters' own choices, and then each other one.
+pub fn choices() -> Vec<Vec<&'static str>> {
+    let others = ALTERNATIVES.map(|choice| vec![choice]);
+    [vec![]].into_iter().chain(others).collect()
+}
+
+/// The clusters' files.
+pub fn clusters() -> Vec<PathBuf> {
+    let files = yaml_files("deploy/platform/addons/clusters");
+    assert!(files.len() > 4, "the clusters are gone");
+    files
+}
+
+/// ` with logs=elasticsearch`, where that is not the cluster's own choice.
+pub fn with(settings: &[&str]) -> String {
+    let settings = settings.join(", ").replace("choices.", "");
+    if settings.is_empty() {
+        settings
+    } else {
+        format!(" with {settings}")
+    }
+}
+
+/// The add-on that an Application is of.
+pub fn addon_of(application: &Value) -> Result<&str> {
+    let addon = &application["metadata"]["labels"]["app.kubernetes.io/component"];
+    addon
+        .as_str()
+        .context("an Application is labelled with its add-on")
+}
+
+/// What a cluster gets by its own choices.
+pub fn cluster(checker: &Checker, name: &str) -> Result<&'static Rendered> {
+    let file = root().join(format!("{ADDONS}/clusters/{name}.yaml"));
+    rendered(checker, &file, &[])
+}
+
+/// What a cluster gets, each object with its problem if it has one. It is rendered once.
+pub fn rendered(checker: &Checker, cluster: &Path, settings: &[&str]) -> Result<&'static Rendered> {
+    static ALL: Once<Rendered> = Once::new();
+    let key = format!("{}{}", stem(cluster), with(settings));
+    ALL.get(&key, || render(checker, cluster, settings))
+}
+
+fn render(checker: &Checker, cluster: &Path, settings: &[&str]) -> Result<Rendered> {
+    let settings = [&[ACCOUNT], settings].concat();
+    let applications = checker.render_chart(ADDONS, &[cluster.to_owned()], &settings)?;
+    let mut rendered = Rendered {
+        cluster: stem(cluster),
+        applications: checker.checked(&applications)?,
+        objects: BTreeMap::new(),
+    };
+    let applications = &rendered.applications;
+    ensure!(!applications.is_empty(), "no Application was rendered");
+    for application in applications {
+        let sources = list(application, "/spec/sources");
+        ensure!(!sources.is_empty(), "{} has no sources", title(application));
+    }
+    let (mut addons, mut texts) = (Vec::new(), Vec::new());
+    for (application, source) in rendered.sources() {
+        if let (Some(path), true) = (source["path"].as_str(), source["helm"].is_object()) {
+            let values = values_file(&source["helm"]["valuesObject"])?;
+            let yaml = checker.render_chart(path, &[values.to_owned()], &[]);
+            texts.push(yaml.with_context(|| name(application).to_owned())?);
+            addons.push(addon_of(application)?.to_owned());
+        }
+    }
+    rendered.objects = addons
+        .into_iter()
+        .zip(checker.checked_all(&texts)?)
+        .collect();
+    for (addon, made) in &rendered.objects {
+        ensure!(!made.is_empty(), "the objects of {addon} are none");
+    }
+    Ok(rendered)
+}
+
+/// What Cluster API is given for a cluster: the chart with the values that Argo CD gives it.
+pub fn cluster_api(checker: &Checker, cluster: &str, settings: &[&str]) -> Result<String> {
+    let values = ["addons", "clusters"];
+    let values = values.map(|of| format!("deploy/platform/{of}/clusters/{cluster}.yaml").into());
+    let settings = [&[ACCOUNT], settings].concat();
+    checker.render_chart("deploy/platform/clusters", &values, &settings)
+}
+
+/// A file of deploy/platform. `envsubst` gives an account's number where it is applied.
+pub fn read(file: impl AsRef<Path>) -> Result<String> {
+    let path = root().join("deploy/platform").join(file);
+    let mut yaml = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    for stage in ["MANAGEMENT", "DEV", "CANARY", "PRODUCTION"] {
+        yaml = yaml.replace(&format!("${{ACCOUNT_{stage}}}"), "000000000000");
+    }
+    Ok(yaml)
+}
