@@ -74,7 +74,12 @@ impl<'a> Site<'a> {
         });
         let authority = fs::read_to_string(plane.authority.certificate())?;
         let kubectl = &plane.kubectl;
-        kubectl.run(&["create", "namespace", NAMESPACE])?;
+        let namespace = json!({
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": NAMESPACE},
+        });
+        kubectl.apply(&namespace.to_string(), &[])?;
         kubectl.run(&[
             "create",
             "secret",
@@ -132,7 +137,9 @@ impl<'a> Site<'a> {
                 .args(["registry", "push", "--from"])
                 .arg(root().join("spin.toml"))
                 .arg(format!("{repository}:{tag}"))
-                .arg(format!("--annotation=org.opencontainers.image.version={tag}"))
+                .arg(format!(
+                    "--annotation=org.opencontainers.image.version={tag}"
+                ))
                 .env("SSL_CERT_FILE", self.plane.authority.certificate()),
         )?;
         let digest = said
@@ -187,25 +194,34 @@ impl<'a> Site<'a> {
         .map(drop)
     }
 
-    /// Takes the chart away again; the namespace and the users stay.
+    /// Takes the chart away again, and waits until its pods are gone; the namespace and the users stay.
     ///
     /// # Errors
     ///
-    /// What Helm says.
+    /// What Helm says, or if pods stay.
     pub fn uninstall(&self) -> Result<()> {
         read(
             "uninstall the chart",
             Command::new(tools::find_or_fetch("helm")?)
-                .args([
-                    "uninstall",
-                    "hello",
-                    "--namespace",
-                    NAMESPACE,
-                    "--kubeconfig",
-                ])
+                .args(["uninstall", "hello", "--namespace", NAMESPACE])
+                .arg("--kubeconfig")
                 .arg(self.plane.kubectl.kubeconfig()),
-        )
-        .map(drop)
+        )?;
+        self.wait_for_end("core.spinkube.dev/app-name")
+    }
+
+    /// Waits until no pod has a label that `selector` selects.
+    ///
+    /// # Errors
+    ///
+    /// If one stays.
+    pub fn wait_for_end(&self, selector: &str) -> Result<()> {
+        let what = format!("the end of pods with {selector}");
+        let selector = format!("--selector={selector}");
+        wait_until(&what, READY_TIMEOUT, Duration::from_millis(500), || {
+            let pods = self.get(&["pods", &selector])?;
+            anyhow::Ok((pods["items"] == json!([])).then_some(()))
+        })
     }
 
     /// What `kubectl get` with these arguments finds in hello's namespace.
@@ -249,8 +265,11 @@ impl<'a> Site<'a> {
         wait_until(&what, READY_TIMEOUT, Duration::from_secs(1), || {
             let jobs = self.get(&["jobs", &label])?;
             let status = jobs.pointer("/items/0/status").cloned().unwrap_or_default();
-            let failed = status["failed"].as_u64().unwrap_or_default();
-            anyhow::ensure!(failed == 0, "it failed: {status}");
+            // Not its first pod, which may ask too early: the Job tries again.
+            let failed = status["conditions"]
+                .as_array()
+                .is_some_and(|conditions| conditions.iter().any(|it| it["type"] == "Failed"));
+            anyhow::ensure!(!failed, "it failed: {status}");
             Ok((status["succeeded"] == 1).then_some(()))
         })
     }

@@ -27,7 +27,10 @@ pub fn trials(checker: &Checker) -> impl Iterator<Item = Trial> {
             "without a gateway, it writes the Service",
             swaps_the_service,
         ),
-        ("a release changes no object", a_release_only_adds),
+        (
+            "a release adds objects, and a reference of weight 0",
+            a_release_only_adds,
+        ),
         ("weights are in the route", weights_are_in_the_route),
         ("a closed route is none", a_closed_route),
         ("the gateway's annotations are there", annotations),
@@ -43,8 +46,11 @@ pub fn trials(checker: &Checker) -> impl Iterator<Item = Trial> {
     tests.map(trial).into_iter()
 }
 
+/// What chooses the version that answers.
+const ROUTE: &str = "HTTPRoute hello";
+
 fn swaps_the_route(checker: &Checker) -> Result<()> {
-    a_swap_writes_one(checker, "production", "HTTPRoute hello")
+    a_swap_writes_one(checker, "production", ROUTE)
 }
 
 fn swaps_the_service(checker: &Checker) -> Result<()> {
@@ -86,10 +92,25 @@ fn a_swap_writes_one(checker: &Checker, name: &str, only: &str) -> Result<()> {
     let before = rendered(checker, &[values.to_path_buf()], &[])?;
     let after = rendered(checker, &[values.to_path_buf()], &["active=v9-0-0"])?;
     assert_eq!(differences(&before, &after), [only]);
-    let text = after[only].to_string();
-    let leads = text.contains("hello-v9-0-0") && !text.contains("hello-v1-4-0");
-    ensure!(leads, "the swap leads to {text}");
+    let leads = match weights(&after[only]) {
+        Some(weights) => weights.iter().all(|(name, weight)| {
+            let is_new = *name == "hello-v9-0-0";
+            *weight == u64::from(is_new)
+        }),
+        None => after[only].to_string().contains("hello-v9-0-0"),
+    };
+    ensure!(leads, "the swap leads to {}", after[only]);
     Ok(())
+}
+
+/// The weights of the Services that a route names; `None` for what is no route.
+fn weights(route: &Value) -> Option<Vec<(&str, u64)>> {
+    let backends = route.pointer("/spec/rules/0/backendRefs")?.as_array()?;
+    let weights = backends.iter().map(|backend| {
+        let weight = backend["weight"].as_u64().unwrap_or(u64::MAX);
+        (text(backend, "/name"), weight)
+    });
+    Some(weights.collect())
 }
 
 fn a_release_only_adds(checker: &Checker) -> Result<()> {
@@ -109,7 +130,14 @@ fn a_release_only_adds(checker: &Checker) -> Result<()> {
         "SpinApp",
     ];
     let added = added.map(|kind| format!("{kind} hello-v9-0-0"));
+    let (route, differences): (Vec<_>, Vec<_>) =
+        differences.into_iter().partition(|title| title == ROUTE);
     assert_eq!(differences, added);
+    assert_eq!(route, [ROUTE]);
+    let [before, after] = [&before, &after].map(|objects| weights(&objects[ROUTE]));
+    let mut expected = before.context("it is a route")?;
+    expected.push(("hello-v9-0-0", 0));
+    assert_eq!(after, Some(expected));
     Ok(())
 }
 
@@ -117,8 +145,8 @@ fn weights_are_in_the_route(checker: &Checker) -> Result<()> {
     let (old, new) = ("hello-v1-4-0", "hello-v1-5-0");
     for (settings, expected) in [
         (&[][..], &[(old, 95), (new, 5)][..]),
-        (&["weights.v1-4-0=0"], &[(new, 5)]),
-        (&["weights=null"], &[(old, 1)]),
+        (&["weights.v1-4-0=0"], &[(old, 0), (new, 5)]),
+        (&["weights=null"], &[(old, 1), (new, 0)]),
     ] {
         let objects = checker.objects(&example("canary"), settings)?;
         let backends = expected.iter().map(|(name, weight)| {
