@@ -17,16 +17,36 @@ pub enum Command {
     /// Start a Kubernetes with SpinKube and a gateway, release hello there, and open a shell in which
     /// `kubectl` speaks to it. All of it ends with the shell
     Up,
+    /// Compile and fetch what the cluster's tests need, and start nothing
+    Fetch,
 }
 
 /// Does it, and says how that ended.
 pub fn run(command: &Command) -> ExitCode {
-    let Command::Up = command;
-    let outcome = up();
+    let outcome = match command {
+        Command::Up => up(),
+        Command::Fetch => fetch().map(|()| ExitCode::SUCCESS),
+    };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+/// The programs that the cluster's tests need on this machine.
+pub fn programs() -> Vec<&'static str> {
+    let mut programs = cluster::API_SERVER.to_vec();
+    // Only Spin makes a node worth its minutes of compiling.
+    if tools::find(HostKind::Spin).is_some() {
+        programs.extend(cluster::NODE);
+    }
+    programs
+}
+
+fn fetch() -> Result<()> {
+    programs()
+        .into_iter()
+        .try_for_each(|program| tools::find_or_fetch(program).map(drop))
 }
 
 fn up() -> Result<ExitCode> {

@@ -7,7 +7,10 @@ use std::{path::Path, process::Command};
 
 use anyhow::Result;
 use clap::ValueEnum;
-use harness::host;
+use harness::{
+    host,
+    process::{Process, end_all_on_signal},
+};
 use part::{Part, summarise};
 use tools::{HostKind, run::announce, wasm_target::TARGET};
 
@@ -205,11 +208,7 @@ fn announce_fetches(chosen: &[Choice], named: bool) {
     let needs = chosen.iter().flat_map(|part| needs(*part));
     let mut needs: Vec<_> = needs.copied().collect();
     if chosen.contains(&Choice::Cluster) {
-        needs.extend(cluster::API_SERVER);
-        // Only Spin makes a node worth its minutes of compiling.
-        if tools::find(HostKind::Spin).is_some() {
-            needs.extend(cluster::NODE);
-        }
+        needs.extend(crate::cluster::programs());
     }
     // A part that is not named is skipped rather than have these fetched for it.
     needs.retain(|name| named || !["cargo-deny", "cargo-machete", "spin"].contains(name));
@@ -234,6 +233,7 @@ pub fn run(options: &Options) -> Result<()> {
         .copied()
         .collect();
     announce_fetches(&chosen, named);
+    let compiler = compile_for_cluster(&chosen)?;
     if chosen.iter().any(|part| needs(*part).contains(&TARGET)) {
         componentize::build(None)?;
     }
@@ -248,7 +248,8 @@ pub fn run(options: &Options) -> Result<()> {
             Choice::Manifests => deploy("manifests"),
             Choice::Platform => deploy("platform"),
             Choice::Operations => deploy("operations"),
-            Choice::Cluster => on_cluster(named),
+            // The last: until then, what it needs is compiled.
+            Choice::Cluster => continue,
             // What is chosen of a host's tests runs in as few runs as can be, below.
             Choice::Postgres | Choice::Docs | Choice::Wasmcloud | Choice::Spin => continue,
         };
@@ -284,7 +285,34 @@ pub fn run(options: &Options) -> Result<()> {
             }
         }
     }
+    if chosen.contains(&Choice::Cluster) {
+        if let Some(mut compiler) = compiler {
+            announce("waiting for what the cluster needs to be compiled");
+            compiler.wait()?; // what it could not do fails in the part, with the reason
+        }
+        parts.push(on_cluster(named)?);
+    }
     summarise(&parts)
+}
+
+/// Compiles what the cluster needs beside the other parts, in the time that they leave.
+fn compile_for_cluster(chosen: &[Choice]) -> Result<Option<Process>> {
+    let is_beside = chosen.contains(&Choice::Cluster) && chosen.len() > 1;
+    if !is_beside || cluster::namespace::is_missing().is_some() {
+        return Ok(None);
+    }
+    end_all_on_signal()?;
+    let log = tools::target().join("cluster-fetch.log");
+    announce(&format!(
+        "compiling what the cluster needs, beside the tests: {}",
+        log.display()
+    ));
+    let mut fetch = Command::new("nice");
+    fetch
+        .args(["-n", "19"])
+        .arg(std::env::current_exe()?)
+        .args(["cluster", "fetch"]);
+    Process::start(&mut fetch, Some(&log)).map(Some)
 }
 
 /// What the runner of a host's tests gets as a filter, once for each run.
