@@ -3,9 +3,11 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
+use harness::wait::wait_until;
 use serde::Deserialize;
 
 use crate::kubectl::Kubectl;
@@ -103,13 +105,20 @@ pub(crate) fn apply(kubectl: &Kubectl, files: &[PathBuf]) -> Result<()> {
     let mut arguments = vec!["apply", "--server-side"];
     arguments.extend(names.iter().map(String::as_str));
     kubectl.run(&arguments)?;
-    kubectl.run(&[
+    let established = [
         "wait",
         "--for=condition=Established",
         "--timeout=60s",
         "crds",
         "--all",
-    ])?;
+    ];
+    // One that is a moment old has no conditions, which kubectl calls an error.
+    wait_until(
+        "the definitions to be established",
+        Duration::from_secs(60),
+        Duration::from_millis(200),
+        || anyhow::Ok(kubectl.run(&established).ok()),
+    )?;
     Ok(())
 }
 
