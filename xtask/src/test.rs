@@ -18,7 +18,7 @@ use tools::{HostKind, run::announce, wasm_target::TARGET};
 #[derive(Debug, Default, clap::Args)]
 pub struct Options {
     /// Run this part alone, and fetch what it needs: a part that is named is never skipped. It may
-    /// be given several times [default: all parts]
+    /// be given several times [default: all parts but cluster-full]
     #[arg(long = "part", value_name = "PART")]
     parts: Vec<Choice>,
     /// Let a part that is named pass without this, where it cannot be had
@@ -48,6 +48,8 @@ pub enum Choice {
     Operations,
     /// deploy/ on a real Kubernetes, compiled for it
     Cluster,
+    /// Argo CD on such Kubernetes, compiled for a quarter of an hour or more: only if it is named
+    ClusterFull,
     /// Postgres as the store, on every host
     Postgres,
     /// The documents, the page in a browser, and the metrics, on every host
@@ -175,6 +177,7 @@ fn needs(part: Choice) -> &'static [&'static str] {
             "terragrunt",
         ],
         Choice::Cluster => &["helm", "python/manifests"],
+        Choice::ClusterFull => cluster::ARGO_CD,
         Choice::Operations => &[
             "amtool",
             "curl",
@@ -210,6 +213,10 @@ fn announce_fetches(chosen: &[Choice], named: bool) {
     if chosen.contains(&Choice::Cluster) {
         needs.extend(crate::cluster::programs());
     }
+    if chosen.contains(&Choice::ClusterFull) {
+        needs.extend(cluster::API_SERVER);
+        needs.push("kube-controller-manager");
+    }
     // A part that is not named is skipped rather than have these fetched for it.
     needs.retain(|name| named || !["cargo-deny", "cargo-machete", "spin"].contains(name));
     let plan = tools::plan(&needs);
@@ -229,7 +236,10 @@ pub fn run(options: &Options) -> Result<()> {
     }
     let named = !options.parts.is_empty();
     let chosen: Vec<Choice> = all
-        .filter(|choice| !named || options.parts.contains(choice))
+        .filter(|choice| match named {
+            true => options.parts.contains(choice),
+            false => **choice != Choice::ClusterFull,
+        })
         .copied()
         .collect();
     announce_fetches(&chosen, named);
@@ -248,8 +258,8 @@ pub fn run(options: &Options) -> Result<()> {
             Choice::Manifests => deploy("manifests"),
             Choice::Platform => deploy("platform"),
             Choice::Operations => deploy("operations"),
-            // The last: until then, what it needs is compiled.
-            Choice::Cluster => continue,
+            // The last: until then, what they need is compiled.
+            Choice::Cluster | Choice::ClusterFull => continue,
             // What is chosen of a host's tests runs in as few runs as can be, below.
             Choice::Postgres | Choice::Docs | Choice::Wasmcloud | Choice::Spin => continue,
         };
@@ -290,7 +300,10 @@ pub fn run(options: &Options) -> Result<()> {
             announce("waiting for what the cluster needs to be compiled");
             compiler.wait()?; // what it could not do fails in the part, with the reason
         }
-        parts.push(on_cluster(named)?);
+        parts.push(on_cluster("cluster", named)?);
+    }
+    if chosen.contains(&Choice::ClusterFull) {
+        parts.push(on_cluster("cluster_full", named)?);
     }
     summarise(&parts)
 }
@@ -359,14 +372,17 @@ fn supply_chain(may_compile: bool) -> Result<Part> {
     ))
 }
 
-/// Runs deploy/ on a cluster, where there can be one.
-fn on_cluster(named: bool) -> Result<Part> {
-    if named && let Err(error) = tools::find_or_fetch(HostKind::Spin) {
+/// Runs a test of deploy/ on clusters, where there can be any.
+fn on_cluster(test: &str, named: bool) -> Result<Part> {
+    if named
+        && test == "cluster"
+        && let Err(error) = tools::find_or_fetch(HostKind::Spin)
+    {
         eprintln!("{error:#}"); // the summary says what is left out
     }
     match cluster::namespace::is_missing() {
-        None => deploy("cluster"),
-        Some(why) => Ok(Part::skipped("cluster", why, !named)),
+        None => deploy(test),
+        Some(why) => Ok(Part::skipped(test, why, !named)),
     }
 }
 

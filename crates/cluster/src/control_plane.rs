@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -10,7 +11,7 @@ use std::{
 use anyhow::Result;
 use harness::process::Process;
 
-use crate::{ADDRESS, kubectl::Kubectl, pki::Authority};
+use crate::{ADDRESS, kubectl::Kubectl, namespace, pki::Authority};
 
 /// The addresses of Services. The first is the API server's own.
 pub(crate) const SERVICES: &str = "10.96.0.0/16";
@@ -28,7 +29,7 @@ pub struct ControlPlane {
     pub authority: Authority,
     /// As a cluster's administrator.
     pub kubectl: Kubectl,
-    server: String,
+    address: Ipv4Addr,
     directory: PathBuf,
     // In the order in which they end.
     _processes: [Process; 2],
@@ -41,19 +42,28 @@ impl ControlPlane {
     ///
     /// If a program cannot be had or does not become ready, with the end of its log.
     pub fn start(directory: &Path) -> Result<Self> {
+        Self::start_at(ADDRESS, directory)
+    }
+
+    /// [`ControlPlane::start`] at an address of its own, beside others.
+    ///
+    /// # Errors
+    ///
+    /// As [`ControlPlane::start`].
+    pub fn start_at(address: Ipv4Addr, directory: &Path) -> Result<Self> {
+        namespace::add_address(address)?;
         let [pki, logs] = ["pki", "logs"].map(|name| directory.join(name));
         fs::create_dir_all(&logs)?;
         let authority = Authority::new(&pki)?;
-        let server = format!("https://{ADDRESS}:6443");
-        let admin = authority.kubeconfig(&server, "admin", "system:masters")?;
+        let admin = authority.kubeconfig(&server(address), "admin", "system:masters")?;
         let kubectl = Kubectl::new(admin)?;
 
-        let etcd = etcd(directory, &logs)?;
-        let api_server = api_server(&authority, &logs, &kubectl)?;
+        let etcd = etcd(address, directory, &logs)?;
+        let api_server = api_server(address, &authority, &logs, &kubectl)?;
         Ok(Self {
             authority,
             kubectl,
-            server,
+            address,
             directory: directory.to_owned(),
             _processes: [api_server, etcd],
         })
@@ -65,7 +75,25 @@ impl ControlPlane {
     ///
     /// As [`ControlPlane::start`].
     pub fn start_controllers(&self) -> Result<[Process; 2]> {
-        Ok([self.controller_manager()?, self.scheduler()?])
+        let manager = self.controller_manager(&[
+            "--allocate-node-cidrs",
+            // A horizontal autoscaler that never hears of a metric looks again soon.
+            "--horizontal-pod-autoscaler-sync-period=2s",
+        ])?;
+        Ok([manager, self.scheduler()?])
+    }
+
+    /// Starts of kube-controller-manager what deletes: what has lost its owner, and namespaces. No
+    /// Job runs then, and nothing becomes ready.
+    ///
+    /// # Errors
+    ///
+    /// As [`ControlPlane::start`].
+    pub fn start_garbage_collector(&self) -> Result<Process> {
+        self.controller_manager(&[
+            "--controllers=garbage-collector-controller,namespace-controller,serviceaccount-controller",
+            &format!("--bind-address={}", self.address),
+        ])
     }
 
     /// A kubeconfig for the user `name` in `group`.
@@ -74,7 +102,8 @@ impl ControlPlane {
     ///
     /// If it cannot be written.
     pub fn kubeconfig(&self, name: &str, group: &str) -> Result<PathBuf> {
-        self.authority.kubeconfig(&self.server, name, group)
+        self.authority
+            .kubeconfig(&server(self.address), name, group)
     }
 
     /// Starts a controller, and waits until it `is_ready`.
@@ -92,7 +121,7 @@ impl ControlPlane {
         Process::start_server(command, Some(&log), READY_TIMEOUT, is_ready)
     }
 
-    fn controller_manager(&self) -> Result<Process> {
+    fn controller_manager(&self, arguments: &[&str]) -> Result<Process> {
         let config = self.kubeconfig("system:kube-controller-manager", "")?;
         let authority = &self.authority;
         let mut command = Command::new(tools::find_or_fetch("kube-controller-manager")?);
@@ -108,13 +137,8 @@ impl ControlPlane {
                 &self.directory.join("pki/service-accounts.key"),
             ))
             .arg(format!("--cluster-cidr={PODS}"))
-            .args([
-                "--allocate-node-cidrs",
-                "--use-service-account-credentials",
-                "--leader-elect=false",
-                // A horizontal autoscaler that never hears of a metric looks again soon.
-                "--horizontal-pod-autoscaler-sync-period=2s",
-            ]);
+            .args(["--use-service-account-credentials", "--leader-elect=false"])
+            .args(arguments);
         self.start_controller("kube-controller-manager", &mut command, || {
             // It makes each namespace's service account: without that no pod is admitted.
             self.kubectl
@@ -135,15 +159,21 @@ impl ControlPlane {
     }
 }
 
-fn etcd(directory: &Path, logs: &Path) -> Result<Process> {
+fn etcd(address: Ipv4Addr, directory: &Path, logs: &Path) -> Result<Process> {
     let etcd = tools::find_or_fetch("etcd")?;
     let mut command = Command::new(etcd);
+    let [clients, peers] = [2379, 2380].map(|port| format!("http://{address}:{port}"));
     command
         .arg(flag("data-dir", &directory.join("etcd")))
+        .arg(format!("--listen-client-urls={clients}"))
+        .arg(format!("--advertise-client-urls={clients}"))
+        .arg(format!("--listen-peer-urls={peers}"))
+        .arg(format!("--initial-advertise-peer-urls={peers}"))
+        .arg(format!("--initial-cluster=default={peers}"))
         // What is in it ends with the cluster: it need not survive the machine.
         .arg("--unsafe-no-fsync")
         .arg("--log-level=warn");
-    let ready = || std::net::TcpStream::connect(("127.0.0.1", 2379)).is_ok();
+    let ready = || std::net::TcpStream::connect((address, 2379)).is_ok();
     Process::start_server(
         &mut command,
         Some(&logs.join("etcd.log")),
@@ -152,15 +182,18 @@ fn etcd(directory: &Path, logs: &Path) -> Result<Process> {
     )
 }
 
-fn api_server(authority: &Authority, logs: &Path, kubectl: &Kubectl) -> Result<Process> {
+fn api_server(
+    address: Ipv4Addr,
+    authority: &Authority,
+    logs: &Path,
+    kubectl: &Kubectl,
+) -> Result<Process> {
     let hosts = [
         "kubernetes",
         "kubernetes.default",
         "kubernetes.default.svc",
-        "localhost",
-        "127.0.0.1",
         API_SERVICE,
-        &ADDRESS.to_string(),
+        &address.to_string(),
     ];
     let serving = authority.issue("kube-apiserver", "", &hosts.map(str::to_owned))?;
     let kubelet = authority.issue("kube-apiserver-kubelet-client", "system:masters", &[])?;
@@ -169,7 +202,6 @@ fn api_server(authority: &Authority, logs: &Path, kubectl: &Kubectl) -> Result<P
     let mut command = Command::new(tools::find_or_fetch("kube-apiserver")?);
     command
         .args([
-            "--etcd-servers=http://127.0.0.1:2379",
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",
             "--allow-privileged",
@@ -181,7 +213,8 @@ fn api_server(authority: &Authority, logs: &Path, kubectl: &Kubectl) -> Result<P
             "--enable-aggregator-routing",
             "--kubelet-preferred-address-types=InternalIP",
         ])
-        .arg(format!("--advertise-address={ADDRESS}"))
+        .arg(format!("--etcd-servers=http://{address}:2379"))
+        .arg(format!("--bind-address={address}"))
         .arg(format!("--service-cluster-ip-range={SERVICES}"))
         .arg(flag("client-ca-file", &authority.certificate()))
         .arg(flag(
@@ -204,6 +237,11 @@ fn api_server(authority: &Authority, logs: &Path, kubectl: &Kubectl) -> Result<P
     Process::start_server(&mut command, Some(&log), READY_TIMEOUT, || {
         kubectl.run(&["get", "--raw=/readyz"]).is_ok()
     })
+}
+
+/// The URL of the API server at this address.
+fn server(address: Ipv4Addr) -> String {
+    format!("https://{address}:6443")
 }
 
 fn flag(name: &str, file: &Path) -> String {

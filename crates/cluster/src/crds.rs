@@ -3,9 +3,11 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
+use harness::wait::wait_until;
 use serde::Deserialize;
 
 use crate::kubectl::Kubectl;
@@ -36,15 +38,26 @@ impl Source {
     fn directory(&self) -> Result<PathBuf> {
         tools::fetch::go::module(&self.module, &self.version, &self.sum)
     }
+
+    /// Adds the definitions in it.
+    fn definitions(&self, files: &mut Vec<PathBuf>) -> Result<()> {
+        let directory = self.directory()?;
+        for path in &self.paths {
+            collect(&directory.join(path), files)
+                .with_context(|| format!("{} has no definitions there", self.module))?;
+        }
+        Ok(())
+    }
+}
+
+fn named<'a>(sources: &'a [Source], name: &str) -> Result<&'a Source> {
+    let source = sources.iter().find(|source| source.module == name);
+    source.with_context(|| format!("crds.yaml has no {name}"))
 }
 
 /// The directory of a module that `crds.yaml` names.
 pub(crate) fn module(name: &str) -> Result<PathBuf> {
-    let sources = sources()?;
-    let source = sources.iter().find(|source| source.module == name);
-    source
-        .with_context(|| format!("crds.yaml has no {name}"))?
-        .directory()
+    named(&sources()?, name)?.directory()
 }
 
 /// Downloads the modules that `crds.yaml` names, and returns the definitions in them.
@@ -55,11 +68,7 @@ pub(crate) fn module(name: &str) -> Result<PathBuf> {
 pub fn fetch() -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for source in sources()? {
-        let directory = source.directory()?;
-        for path in &source.paths {
-            collect(&directory.join(path), &mut files)
-                .with_context(|| format!("{} has no definitions there", source.module))?;
-        }
+        source.definitions(&mut files)?;
     }
     Ok(files)
 }
@@ -70,25 +79,51 @@ pub fn fetch() -> Result<Vec<PathBuf>> {
 ///
 /// If one cannot be had, or is refused.
 pub fn install(kubectl: &Kubectl) -> Result<()> {
-    let names: Vec<String> = fetch()?
+    apply(kubectl, &fetch()?)
+}
+
+/// Gives the API server the definitions of these modules alone.
+///
+/// # Errors
+///
+/// As [`install`]; or if `crds.yaml` does not name one.
+pub fn install_of(kubectl: &Kubectl, modules: &[&str]) -> Result<()> {
+    let sources = sources()?;
+    let mut files = Vec::new();
+    for name in modules {
+        named(&sources, name)?.definitions(&mut files)?;
+    }
+    apply(kubectl, &files)
+}
+
+/// Applies the definitions in these files, and waits until they are served.
+pub(crate) fn apply(kubectl: &Kubectl, files: &[PathBuf]) -> Result<()> {
+    let names: Vec<String> = files
         .iter()
         .map(|file| format!("--filename={}", file.display()))
         .collect();
     let mut arguments = vec!["apply", "--server-side"];
     arguments.extend(names.iter().map(String::as_str));
     kubectl.run(&arguments)?;
-    kubectl.run(&[
+    let established = [
         "wait",
         "--for=condition=Established",
         "--timeout=60s",
         "crds",
         "--all",
-    ])?;
+    ];
+    // One that is a moment old has no conditions, which kubectl calls an error.
+    wait_until(
+        "the definitions to be established",
+        Duration::from_secs(60),
+        Duration::from_millis(200),
+        || anyhow::Ok(kubectl.run(&established).ok()),
+    )?;
     Ok(())
 }
 
 /// Adds the manifests at `path`.
-fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+pub(crate) fn collect(path: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     if path.is_file() {
         files.push(path.to_owned());
         return Ok(());

@@ -10,6 +10,7 @@
 //! | [`crds`] | custom resource definitions, out of the modules of who wrote them |
 //! | [`schemas`] | JSON Schemas, made of those definitions |
 //! | [`spinkube`] | SpinKube's operator |
+//! | [`argocd`] | Argo CD, and the clusters that it delivers to |
 //! | [`registry`] | a registry of OCI artifacts |
 //! | [`gateway`] | Contour and Envoy, for the Gateway API |
 //! | [`site`] | all that a release of hello stands on, and its delivery by Helm |
@@ -20,6 +21,7 @@
 //! Everything is at the address [`ADDRESS`], inside a network namespace: nothing is reachable from
 //! outside, and no port of the machine is taken.
 
+pub mod argocd;
 pub mod control_plane;
 pub mod crds;
 pub mod dns;
@@ -68,3 +70,6 @@ pub const NODE: &[&str] = &[
     "runc",
     "spin-operator",
 ];
+
+/// Those of Argo CD.
+pub const ARGO_CD: &[&str] = &["argocd-application-controller", "helm", "redis-server"];

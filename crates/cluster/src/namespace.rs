@@ -2,6 +2,7 @@
 
 use std::{
     env, fs,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
@@ -124,6 +125,19 @@ fn remove_cgroups(name: &str) {
     for hierarchy in hierarchies().unwrap_or_default() {
         remove(&hierarchy.join(name));
     }
+}
+
+/// Gives the network another address, unless it is there.
+pub(crate) fn add_address(address: Ipv4Addr) -> Result<()> {
+    let mut ip = Command::new(tools::find_or_fetch("ip")?);
+    ip.args([
+        "address",
+        "replace",
+        &format!("{address}/24"),
+        "dev",
+        "hello0",
+    ]);
+    run("give the cluster's network an address", &mut ip)
 }
 
 /// Gives the namespaces a /run of their own, a loopback, and the cluster its addresses.

@@ -73,8 +73,10 @@ const NEWEST: (u32, u32) = (u32::MAX, 0);
 /// it then takes; where not every version does the job, those that fit, and how it says its own.
 /// The oldest Spin with the component's WASI interfaces is 3.4.
 #[rustfmt::skip]
-static TABLE: [Tool; 64] = [
+static TABLE: [Tool; 66] = [
     Tool::new("amtool",               Debian("prometheus-alertmanager"), 45),
+    // All of Argo CD is one program, which its environment tells what to be.
+    Tool::new("argocd-application-controller", Go("argocd", "github.com/argoproj/argo-cd/v3/cmd"), 6000),
     Tool::new("bridge",               Debian("containernetworking-plugins"), 60),
     Tool::new("busybox",              Debian("busybox-static"), 2),
     Tool::new("cargo-cyclonedx",      Crate("0.5.9"), 900),
@@ -118,6 +120,7 @@ static TABLE: [Tool; 64] = [
     Tool::new("psql",                 Debian("postgresql"), 310),
     Tool::new("prometheus",           Debian("prometheus"), 335),
     Tool::new("promtool",             Debian("prometheus"), 335),
+    Tool::new("redis-server",         Debian("redis-server"), 12),
     Tool::new("runc",                 Debian("runc"), 12),
     Tool::new("spin",                 Release, 200).wants((3, 4)..NEWEST, "--version", "spin "),
     Tool::new("spin-operator",        Go("spin-operator", "github.com/spinkube/spin-operator/cmd"), 1000),

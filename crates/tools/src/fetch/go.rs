@@ -55,6 +55,8 @@ pub(super) fn compile(program: &str, name: &str, package: &str) -> Result<()> {
             .arg("-o")
             .args([&unfinished.display().to_string(), main])
             .env("CGO_ENABLED", "0")
+            // Some need a newer Go than the machine's, which Go then fetches like any module.
+            .env("GOTOOLCHAIN", "auto")
             .current_dir(source(name)),
     )?;
     Ok(fs::rename(unfinished, file)?)
@@ -84,23 +86,39 @@ fn stamps(package: &str, version: &str) -> String {
 /// If it cannot be had, or its checksum is not `sum` (an `h1:` line of a go.sum).
 pub fn module(module: &str, version: &str, sum: &str) -> Result<PathBuf> {
     let name = format!("{module}@{version}");
-    let answer = read(
-        &format!("download {name}"),
-        Command::new("go")
-            .args(["mod", "download", "-json", &name])
-            .stderr(Stdio::null())
-            .current_dir(directory()),
-    )?;
-    let answer: yaml_serde::Value = yaml_serde::from_str(&answer)?;
-    let text = |key: &str| answer.get(key).and_then(yaml_serde::Value::as_str);
-    let found = text("Sum").unwrap_or_default();
+    let (path, found) = download(&name, directory())?;
     ensure!(
         found == sum,
         "{name} has the checksum {found}, and not {sum}"
     );
+    Ok(path)
+}
+
+/// The directory of `module` in the version that `go/NAME` pins, downloaded if need be.
+///
+/// # Errors
+///
+/// If it cannot be had, or its checksum is not that of go.sum.
+pub fn pinned_module(name: &str, module: &str) -> Result<PathBuf> {
+    Ok(download(module, source(name))?.0)
+}
+
+/// The directory of a module, and its checksum.
+fn download(module: &str, within: PathBuf) -> Result<(PathBuf, String)> {
+    let answer = read(
+        &format!("download {module}"),
+        Command::new("go")
+            .args(["mod", "download", "-json", module])
+            .env("GOTOOLCHAIN", "auto")
+            .stderr(Stdio::null())
+            .current_dir(within),
+    )?;
+    let answer: yaml_serde::Value = yaml_serde::from_str(&answer)?;
+    let text = |key: &str| answer.get(key).and_then(yaml_serde::Value::as_str);
+    let sum = text("Sum").unwrap_or_default().to_owned();
     match text("Dir") {
-        Some(path) => Ok(path.into()),
-        None => bail!("{name} was not unpacked"),
+        Some(path) => Ok((path.into(), sum)),
+        None => bail!("{module} was not unpacked"),
     }
 }
 
@@ -115,6 +133,9 @@ mod tests {
         assert!(kubelet.starts_with("v1."), "{kubelet}");
         let etcd = version("etcd", "go.etcd.io/etcd/server/v3");
         assert!(etcd.starts_with("v3."), "{etcd}");
+        // Its engine is a module below its own name.
+        let argocd = version("argocd", "github.com/argoproj/argo-cd/v3/cmd");
+        assert!(argocd.starts_with("v3."), "{argocd}");
         assert!(pinned("etcd", "go.etcd.io/etcd").is_err());
     }
 
