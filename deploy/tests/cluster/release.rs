@@ -44,7 +44,7 @@ pub fn trials() -> Vec<Trial> {
         ),
         // The last: it takes away what is released.
         (
-            "SpinKube: swaps, a canary and a drained node cost no request, and a rolling update does",
+            "SpinKube: swaps, a canary and a drained node cost no request",
             swaps,
         ),
     ];
