@@ -5,7 +5,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    process::ExitCode,
+    process::{Command, ExitCode},
     time::Duration,
 };
 
@@ -17,7 +17,10 @@ use cluster::{
 };
 use harness::{client, wait::wait_until};
 use serde_json::{Value, json};
-use tools::{HostKind, run::announce};
+use tools::{
+    HostKind,
+    run::{announce, read},
+};
 
 use super::{
     Options, VERSIONS, build_two, happens, judge,
@@ -78,7 +81,8 @@ pub fn rehearse_on_one(options: &Options) -> Result<()> {
         println!("{}", program.file_name().unwrap_or_default().display());
     }
     // PATH  version: COMMIT/VERSION/…
-    let envoy = tools::version(&tools::find_or_fetch("envoy")?);
+    let mut envoy = Command::new(tools::find_or_fetch("envoy")?);
+    let envoy = read("ask Envoy its version", envoy.arg("--version"))?;
     let version = envoy.rsplit_once("version: ").unwrap_or_default().1;
     println!("envoy {}", version.split('/').nth(1).unwrap_or_default());
     rehearse(&site, [&v1, &v2], options)
