@@ -68,7 +68,7 @@ impl Site {
             let plane = ControlPlane::start_at(address, &directory.join(name))?;
             site._collectors.push(plane.start_garbage_collector()?);
             let labels = [("hello.example.com/stage", stage_of(name))];
-            let annotations = [("hello.example.com/account", "123456789012")];
+            let annotations = [("hello.example.com/account", "000000000000")];
             site.argo.register(name, &plane, &labels, &annotations)?;
             site.clusters.insert(name, plane);
         }

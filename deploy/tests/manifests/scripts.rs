@@ -74,6 +74,7 @@ fn the_migrations() -> Result<()> {
         let mut command = Command::new(program);
         command
             .envs(owner.environment())
+            .env("PATH", tools::path())
             .env("PGUSER", user)
             .env("PGPASSWORD", password)
             .env("SERVICE_PASSWORD", SERVICE_PASSWORD);
