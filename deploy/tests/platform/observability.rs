@@ -1,7 +1,7 @@
 //! What watches the clusters: the routes of alerts that run are those that are tested, only a
 //! cluster that has a password gets past the gateways, and no cluster is forgotten.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use deploy_tests::{
@@ -9,7 +9,7 @@ use deploy_tests::{
     mutation::{Mutations, replaced},
     objects::{of_kind, strings_at, text},
 };
-use harness::host::free_port;
+use harness::{host::free_port, wait::wait_until};
 use libtest_mimic::Trial;
 use regex::Regex;
 use serde_json::json;
@@ -168,7 +168,16 @@ fn gateway(config: &str, tenants: &str, push: &str, ask: &str) -> Result<()> {
 
     let status = curl(&lies, &https(push))?;
     ensure!(status == "200", "a push: {status}");
-    let was = fs::read_to_string(noted)?;
+    // nginx writes its log after the response.
+    let was = wait_until(
+        "the gateway's log",
+        Duration::from_secs(10),
+        Duration::from_millis(20),
+        || {
+            let was = fs::read_to_string(&noted)?;
+            anyhow::Ok(was.ends_with('\n').then_some(was))
+        },
+    )?;
     let was = was.trim_end();
     ensure!(was == "dev", "dev pushes as the tenant {was}");
     for (who, argument, value) in [

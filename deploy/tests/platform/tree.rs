@@ -30,7 +30,9 @@ pub fn copy(tree: &Path, from: &str, to: &Path) -> Result<()> {
 /// What each .tf and .hcl file says, by its path in [`DIRECTORY`]. Expressions are strings.
 pub fn hcl(tree: &Path) -> Result<BTreeMap<String, Value>> {
     let mut node = node::command()?;
-    node.arg(script("hcl.mjs"))
+    // Node.js 24 was seen to hang at its end, where V8 had not compiled the parser a second time.
+    node.arg("--liftoff-only")
+        .arg(script("hcl.mjs"))
         .arg(node::packages("terraform")?)
         .arg(tree.join(DIRECTORY));
     Ok(serde_json::from_str(&succeeded(&mut node)?)?)
