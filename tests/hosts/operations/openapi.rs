@@ -49,7 +49,8 @@ pub fn linter(port: u16) -> Result<()> {
     let directory = saved(port)?;
     let redocly = node::packages("redocly")?.join("node_modules/.bin/redocly");
     let (passes, printed) = run_to_end(
-        Command::new(redocly)
+        node::command()?
+            .arg(redocly)
             .args(["lint", "openapi.json", "--extends", "recommended"])
             .args(["--format", "stylish"])
             .env("REDOCLY_TELEMETRY", "off")
