@@ -21,7 +21,7 @@ pub const NAMESPACE: &str = "argocd";
 const APPLICATIONS: &str = "argocd-application-controller";
 const APPLICATION_SETS: &str = "argocd-applicationset-controller";
 
-/// How long Argo CD takes to see a commit that nobody tells it of: it asks that often.
+/// How often Argo CD polls the repository: there is no webhook.
 const RECONCILIATION: &str = "10s";
 
 /// In its module.

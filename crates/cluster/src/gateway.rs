@@ -142,7 +142,7 @@ fn contour(plane: &ControlPlane, directory: &Path) -> Result<Process> {
         .args([
             "--no-incluster",
             "--disable-leader-election",
-            // Both are on this machine, in a network that nobody else is in.
+            // Both are on this machine, in a network namespace of their own.
             "--insecure",
             "--xds-address=127.0.0.1",
             "--http-address=127.0.0.1",

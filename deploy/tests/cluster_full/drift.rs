@@ -21,7 +21,7 @@ const ON_CLIENT: [&str; 2] = ["ServerSideApply=false", "ServerSideDiff=false"];
 
 pub fn trials() -> Vec<Trial> {
     vec![on_site(
-        "in sync: a route whose defaults are left out, and not one that somebody changed",
+        "in sync: a route whose defaults are left out, and not a change made by hand",
         left_out_or_changed,
     )]
 }
