@@ -152,8 +152,6 @@ fn set_up() -> Result<()> {
         "link set lo up",
         "link add hello0 type bridge",
         &format!("address add {address} dev hello0"),
-        // That of a second node.
-        "address add 10.0.0.2/24 dev hello0",
         "link set hello0 up",
         // Without a route to them, what goes to Services would never come to where kube-proxy
         // sends it on.

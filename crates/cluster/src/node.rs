@@ -52,6 +52,7 @@ impl Node {
             processes: Vec::new(),
         };
         fs::create_dir_all(&node.directory)?;
+        namespace::add_address(node.address)?;
         let containerd = node.containerd(plane, directory)?;
         let sleeper = tools::binary("busybox")?;
         let pause = Image::new(image::PAUSE).entrypoint(&["/sleep", "infinity"]);
