@@ -30,16 +30,21 @@ pub(super) fn fetch<'a>(package: &str, names: impl Iterator<Item = &'a str>) -> 
     let root = root();
     unpack(&[package], None, &root)?;
     let libraries = libraries(&root)?;
-    let fonts = fonts(&root)?;
+    fonts(&root)?;
     fs::create_dir_all(programs())?;
+    // Relative to the script: the checkout may be moved, or copied with its `target`.
+    let relative =
+        |text: String| text.replace(&directory().join("debian").display().to_string(), "$debian");
     for name in names {
         let program = unpacked(name);
         let program = program.with_context(|| format!("Debian's {package} holds no {name}"))?;
         let script = programs().join(name);
         let text = format!(
-            "#!/bin/sh\nexport LD_LIBRARY_PATH='{libraries}' FONTCONFIG_FILE='{}'\nexec '{}' \"$@\"\n",
-            fonts.display(),
-            program.display()
+            "#!/bin/sh\ndebian=$(cd \"${{0%/*}}/..\" && pwd)\n\
+             export LD_LIBRARY_PATH=\"{}\" FONTCONFIG_FILE=\"$debian/fonts.conf\"\n\
+             exec \"{}\" \"$@\"\n",
+            relative(libraries.clone()),
+            relative(program.display().to_string())
         );
         fs::write(&script, text)?;
         make_executable(&script)?;
@@ -89,7 +94,7 @@ fn libraries(root: &Path) -> Result<String> {
 }
 
 /// A font configuration that names the unpacked fonts beside the machine's own.
-fn fonts(root: &Path) -> Result<PathBuf> {
+fn fonts(root: &Path) -> Result<()> {
     let file = directory().join("debian/fonts.conf");
     let text = format!(
         "<?xml version=\"1.0\"?>\n<fontconfig>\n\
@@ -99,7 +104,7 @@ fn fonts(root: &Path) -> Result<PathBuf> {
         root = root.display()
     );
     fs::write(&file, text)?;
-    Ok(file)
+    Ok(())
 }
 
 /// Downloads `packages`, one of which may be of the backports, with all that they depend on and the
