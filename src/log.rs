@@ -91,11 +91,39 @@ impl Line<'_> {
     /// The line as JSON, with a line feed.
     #[must_use]
     pub fn to_json(&self) -> Vec<u8> {
-        let mut line = serde_json::to_vec(self)
-            .unwrap_or_else(|_| unreachable!("a struct of strings and numbers is JSON"));
-        line.push(b'\n');
-        line
+        to_json(self)
     }
+}
+
+/// A line about no request.
+#[derive(Serialize)]
+pub struct Event {
+    /// When it happened: RFC 3339, UTC, with milliseconds.
+    #[serde(serialize_with = "rfc3339")]
+    pub timestamp: DateTime<Utc>,
+    /// The severity.
+    pub level: Level,
+    /// The event.
+    pub message: &'static str,
+    /// The WebAssembly host.
+    pub host: &'static str,
+    /// The cause.
+    pub cause: String,
+}
+
+impl Event {
+    /// The line as JSON, with a line feed.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        to_json(self)
+    }
+}
+
+fn to_json(line: &impl Serialize) -> Vec<u8> {
+    let mut line = serde_json::to_vec(line)
+        .unwrap_or_else(|_| unreachable!("a struct of strings and numbers is JSON"));
+    line.push(b'\n');
+    line
 }
 
 fn rfc3339<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,7 +1,13 @@
-//! The service on `wasi:http` 0.2, shared by the hosts.
+//! The service on `wasi:http`, shared by the hosts.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | `exchange` | one request and its response, whatever the version of WASI |
+//! | `p2` | WASI 0.2: an instance serves one request, and every call of it blocks |
+//! | `p3` | WASI 0.3: an instance serves many requests, also at the same time |
 
-mod incoming;
-mod outgoing;
-mod serve;
-
-pub use serve::serve;
+mod exchange;
+#[cfg(feature = "p2")]
+pub mod p2;
+#[cfg(feature = "p3")]
+pub mod p3;

@@ -1,6 +1,10 @@
-//! The SQL statements, the same on every host: one per request.
+//! The SQL statements, the same on every host: one per request. And the address, of variables.
 //!
 //! `migrations/` creates the table and the role.
+
+use std::fmt::Write;
+
+use super::StoreError;
 
 // Every query returns exactly one row: Spin up to 4.1 never returns from one without rows.
 
@@ -14,3 +18,73 @@ pub const UPSERT: &str = "INSERT INTO users (username, date_of_birth) VALUES ($1
 
 /// Returns one row, and fails if the table is missing or not readable.
 pub const PING: &str = "SELECT EXISTS (SELECT FROM users)";
+
+/// The variables of the address, each with its keyword in a libpq connection string.
+pub const VARIABLES: [(&str, &str); 6] = [
+    ("postgres_host", "host"),
+    ("postgres_port", "port"),
+    ("postgres_database", "dbname"),
+    ("postgres_user", "user"),
+    ("postgres_password", "password"),
+    ("postgres_sslmode", "sslmode"),
+];
+
+/// The placeholder in spin.toml for a host that is not configured: Spin refuses an empty one.
+const NO_HOST: &str = "postgres.invalid";
+
+/// The address, as a libpq connection string, of the [`VARIABLES`] that `get` returns.
+///
+/// ```
+/// use hello::store::postgres::address;
+///
+/// let address = address(|_| "it's".to_owned()).expect("each is set");
+/// assert!(address.ends_with(r" sslmode='it\'s'"));
+/// ```
+///
+/// # Errors
+///
+/// [`StoreError::Misconfigured`], with the name of the variable that is not set.
+pub fn address(mut get: impl FnMut(&str) -> String) -> Result<String, StoreError> {
+    // The role's statement_timeout bounds the server's response, see migrations/.
+    let mut address = String::from("connect_timeout=2 tcp_user_timeout=4");
+    for (variable, keyword) in VARIABLES {
+        let value = get(variable);
+        if value.is_empty() || value == NO_HOST {
+            return Err(StoreError::Misconfigured(format!(
+                "the variable `{variable}` is not set"
+            )));
+        }
+        let value = value.replace('\\', "\\\\").replace('\'', "\\'");
+        let _ = write!(address, " {keyword}='{value}'");
+    }
+    Ok(address)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_every_variable_and_quotes_it() {
+        let all = address(|name| format!("{name} \\ '")).expect("each is set");
+        assert_eq!(
+            all,
+            r"connect_timeout=2 tcp_user_timeout=4 host='postgres_host \\ \'' port='postgres_port \\ \'' \
+            dbname='postgres_database \\ \'' user='postgres_user \\ \'' password='postgres_password \\ \'' \
+            sslmode='postgres_sslmode \\ \''"
+                .replace("\\\n            ", "")
+        );
+    }
+
+    #[test]
+    fn a_variable_that_is_not_set_is_named() {
+        for (unset, value) in [
+            ("postgres_host", "postgres.invalid"),
+            ("postgres_password", ""),
+        ] {
+            let error = address(|name| if name == unset { value } else { "x" }.to_owned());
+            let text = format!("the variable `{unset}` is not set");
+            assert_eq!(error, Err(StoreError::Misconfigured(text)));
+        }
+    }
+}

@@ -35,7 +35,7 @@ pub fn trials(under_test: &HostUnderTest) -> Vec<Trial> {
             not_counted,
         ),
     ];
-    if under_test.kind == HostKind::Spin {
+    if under_test.kind.is_spin() {
         trials.push(under_test.trial("Spin's own spans are in the trace of the log", joined));
     }
     trials
@@ -171,7 +171,7 @@ fn not_counted(under_test: HostUnderTest) -> Result<()> {
     let data = directory.path();
     match under_test.kind {
         // A SQLite file that is a directory.
-        HostKind::Spin => {
+        HostKind::Spin | HostKind::SpinP3 => {
             fs::create_dir(data.join("broken"))?;
             let config = "[key_value_store.default]\ntype = \"spin\"\npath = \"users.db\"\n\
                           [key_value_store.metrics]\ntype = \"spin\"\npath = \"broken\"\n";

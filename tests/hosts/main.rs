@@ -166,7 +166,7 @@ impl HostUnderTest {
         trials.extend([
             self.trial("the artifact has 900 KB at most", artifact_size),
             self.trial(
-                "the artifact imports WASI 0.2, storage and configuration alone",
+                "the artifact imports WASI, storage and configuration alone",
                 imports,
             ),
             self.trial("what was acknowledged is there after kill -9", durable),
@@ -269,6 +269,13 @@ fn imports(under_test: HostUnderTest) -> Result<()> {
             "wasi:keyvalue/store@0.2.0-draft2",
             "spin:postgres/postgres@4.0.0",
         ],
+        HostKind::SpinP3 => &[
+            "spin:key-value/key-value@3.0.0",
+            "spin:variables/variables@3.0.0",
+            "wasi:keyvalue/atomics@0.2.0-draft2",
+            "wasi:keyvalue/store@0.2.0-draft2",
+            "spin:postgres/postgres@4.2.0",
+        ],
         HostKind::Wasmcloud => &[
             "wasi:keyvalue/atomics@0.2.0-draft",
             "wasi:keyvalue/store@0.2.0-draft",
@@ -285,8 +292,13 @@ fn imports(under_test: HostUnderTest) -> Result<()> {
         .collect();
     let wasi = |import: &str| {
         let (package, interface) = import.strip_prefix("wasi:")?.split_once('/')?;
-        let (_, patch) = interface.rsplit_once("@0.2.")?;
-        Some(packages.contains(&package) && patch.parse::<u8>().is_ok())
+        // The standard library is on WASI 0.2, whatever the component is on.
+        let (_, version) = interface.rsplit_once('@')?;
+        let patch = version.strip_prefix("0.2.").or_else(|| {
+            let is_p3 = under_test.kind == HostKind::SpinP3;
+            version.strip_prefix("0.3.").filter(|_| is_p3)
+        });
+        Some(packages.contains(&package) && patch?.parse::<u8>().is_ok())
     };
     ensure!(!imports.is_empty(), "wash names no import: {wit}");
     for import in &imports {
@@ -296,8 +308,11 @@ fn imports(under_test: HostUnderTest) -> Result<()> {
     for import in own {
         ensure!(imports.contains(import), "it does not import {import}");
     }
-    let exports = wit.contains("export wasi:http/incoming-handler@0.2.");
-    ensure!(exports, "it exports something else: {wit}");
+    let export = match under_test.kind {
+        HostKind::SpinP3 => "export wasi:http/handler@0.3.0",
+        HostKind::Spin | HostKind::Wasmcloud => "export wasi:http/incoming-handler@0.2.",
+    };
+    ensure!(wit.contains(export), "it exports something else: {wit}");
     Ok(())
 }
 
@@ -358,7 +373,9 @@ fn unopened(under_test: HostUnderTest) -> Result<()> {
 /// a file for wasmCloud's directory. (Permissions would not stop root.)
 fn no_store(under_test: &HostUnderTest, directory: &Path) -> Result<()> {
     match under_test.kind {
-        HostKind::Spin => fs::create_dir_all(directory.join(".spin/sqlite_key_value.db"))?,
+        HostKind::Spin | HostKind::SpinP3 => {
+            fs::create_dir_all(directory.join(".spin/sqlite_key_value.db"))?
+        }
         HostKind::Wasmcloud => {
             fs::create_dir_all(directory.join(".wash/data"))?;
             fs::write(directory.join(".wash/data/default"), "")?;

@@ -55,7 +55,7 @@ pub fn trials(under_test: &HostUnderTest, port: u16) -> Vec<Trial> {
 /// by reading and then writing. With the users in Postgres it counts in memory.
 fn counting(under_test: &HostUnderTest) -> Result<(u16, Box<dyn Any>)> {
     Ok(match under_test.kind {
-        HostKind::Spin => {
+        HostKind::Spin | HostKind::SpinP3 => {
             let started = under_test.start(Store::Shipped)?;
             (started.0.port, Box::new(started))
         }

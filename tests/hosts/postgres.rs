@@ -172,7 +172,7 @@ fn wrong_password(under_test: HostUnderTest) -> Result<()> {
 fn no_address(under_test: HostUnderTest) -> Result<()> {
     // wasmCloud's guest has no address to miss: its host has one, or none that answers.
     let (detail, reason) = match under_test.kind {
-        HostKind::Spin => (
+        HostKind::Spin | HostKind::SpinP3 => (
             "the store is misconfigured",
             "the variable `postgres_host` is not set",
         ),
@@ -462,7 +462,7 @@ fn tls(under_test: HostUnderTest) -> Result<()> {
     drop(host);
     let (host, _data) = start(Some(&directory.join("ca.crt")))?;
     match under_test.kind {
-        HostKind::Spin => {
+        HostKind::Spin | HostKind::SpinP3 => {
             expect(&host, "PUT", "/hello/Signed", PUT, 204)?;
             expect(&host, "GET", "/hello/Signed", b"", 200)?;
             let encrypted = server.psql(

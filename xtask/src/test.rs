@@ -58,6 +58,8 @@ pub enum Choice {
     Wasmcloud,
     /// The rest of them on Spin
     Spin,
+    /// The rest of them on Spin, on WASI 0.3
+    SpinP3,
 }
 
 /// What a part of a run can do without.
@@ -202,7 +204,7 @@ fn needs(part: Choice) -> &'static [&'static str] {
             "wash",
         ],
         Choice::Wasmcloud => &["curl", "postgres", TARGET, "wash"],
-        Choice::Spin => &["curl", "postgres", "spin", TARGET],
+        Choice::Spin | Choice::SpinP3 => &["curl", "postgres", "spin", TARGET],
     }
 }
 
@@ -261,7 +263,8 @@ pub fn run(options: &Options) -> Result<()> {
             // The last: until then, what they need is compiled.
             Choice::Cluster | Choice::ClusterFull => continue,
             // What is chosen of a host's tests runs in as few runs as can be, below.
-            Choice::Postgres | Choice::Docs | Choice::Wasmcloud | Choice::Spin => continue,
+            Choice::Postgres | Choice::Docs => continue,
+            Choice::Wasmcloud | Choice::Spin | Choice::SpinP3 => continue,
         };
         parts.push(part?);
     }
@@ -278,6 +281,7 @@ pub fn run(options: &Options) -> Result<()> {
     for (kind, choice) in [
         (HostKind::Wasmcloud, Choice::Wasmcloud),
         (HostKind::Spin, Choice::Spin),
+        (HostKind::SpinP3, Choice::SpinP3),
     ] {
         let filters = filters(&chosen, choice);
         let has_to_run = named || kind == HostKind::Wasmcloud;
@@ -290,8 +294,17 @@ pub fn run(options: &Options) -> Result<()> {
             ));
         } else {
             let program = tools::find_or_fetch(kind)?;
-            for filter in filters {
-                parts.push(on_host(kind, &program, &filter)?);
+            match kind.require(&program) {
+                Ok(()) => {
+                    for filter in filters {
+                        parts.push(on_host(kind, &program, &filter)?);
+                    }
+                }
+                // A part that is about every host does without this one.
+                Err(why) => {
+                    let allowed = !chosen.contains(&choice) || !named;
+                    parts.push(Part::skipped(&kind.to_string(), &why.to_string(), allowed));
+                }
             }
         }
     }

@@ -52,7 +52,7 @@ pub fn verify(host: Option<HostKind>) -> Result<()> {
         let artifact = host.artifact();
         let difference = first_difference(&fs::read(&artifact)?, &again);
         if let Some(at) = difference {
-            let other = copy.join(format!("hello_{host}.wasm"));
+            let other = copy.join(format!("{}.wasm", host.component()));
             fs::write(&other, again)?;
             anyhow::bail!(
                 "a second build differs: {} and {}, from byte {at} on",
@@ -109,7 +109,7 @@ fn build_in(
             .env(REVISION_VARIABLE, revision)
             .current_dir(directory),
     )?;
-    let module = target.join(format!("{TARGET}/release/hello_{host}.wasm"));
+    let module = target.join(format!("{TARGET}/release/{}.wasm", host.component()));
     let module =
         fs::read(&module).with_context(|| format!("the build made no {}", module.display()))?;
     let component =

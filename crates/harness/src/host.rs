@@ -154,13 +154,14 @@ impl Host {
         port: u16,
         setup: Setup,
     ) -> Result<Self> {
+        kind.require(program)?;
         require_free(port)?;
         ensure!(
             artifact.exists(),
             "the component for {kind} is not built: run `cargo xtask build`"
         );
         let mut command = match kind {
-            HostKind::Spin => spin(program, artifact, port, &setup)?,
+            HostKind::Spin | HostKind::SpinP3 => spin(program, artifact, port, &setup)?,
             HostKind::Wasmcloud => wash(program, artifact, port, &setup)?,
         };
         if let Some(file) = setup.root_certificate {

@@ -25,6 +25,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use anyhow::{Result, ensure};
 pub use fetch::{debian::library_path, node, python, sha256};
 pub use find::{binary, find, find_or_fetch, path, plan, version};
 
@@ -63,24 +64,55 @@ fn directory() -> PathBuf {
     target().join("tools")
 }
 
-/// A WebAssembly host that runs the service.
+/// A WebAssembly host that runs the service, and the version of WASI that it runs it on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum HostKind {
-    /// Spin, by `spin up`.
+    /// Spin on WASI 0.2, by `spin up`.
     Spin,
+    /// Spin 4.1 or later on WASI 0.3.
+    SpinP3,
     /// wasmCloud, by `wash dev`.
     Wasmcloud,
 }
 
 impl HostKind {
     /// Every host there is.
-    pub const ALL: [Self; 2] = [Self::Spin, Self::Wasmcloud];
+    pub const ALL: [Self; 3] = [Self::Spin, Self::SpinP3, Self::Wasmcloud];
+
+    /// Whether it is Spin, on any version of WASI.
+    #[must_use]
+    pub fn is_spin(self) -> bool {
+        self != Self::Wasmcloud
+    }
+
+    /// The name of the component, as cargo calls the library: `hello_spin_p3`.
+    #[must_use]
+    pub fn component(self) -> String {
+        format!("hello_{self}").replace('-', "_")
+    }
 
     /// The artifact for this host, below [`root`]. In no directory of cargo's, which keeps the core
     /// module there that this one is made of.
     #[must_use]
     pub fn artifact(self) -> PathBuf {
-        root().join(format!("target/components/hello_{self}.wasm"))
+        root().join(format!("target/components/{}.wasm", self.component()))
+    }
+
+    /// Refuses a `program` that does not run this host's component.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says which version does.
+    pub fn require(self, program: &Path) -> Result<()> {
+        let version = version(program);
+        let runs = self != Self::SpinP3 || runs_p3(&version);
+        ensure!(
+            runs,
+            "WASI 0.3 takes Spin 4.1 or later, and {} is {version}: install a newer one from \
+             https://spinframework.dev, or take WASI 0.2",
+            program.display()
+        );
+        Ok(())
     }
 }
 
@@ -88,6 +120,7 @@ impl fmt::Display for HostKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Spin => "spin",
+            Self::SpinP3 => "spin-p3",
             Self::Wasmcloud => "wasmcloud",
         })
     }
@@ -97,10 +130,17 @@ impl fmt::Display for HostKind {
 impl From<HostKind> for &'static str {
     fn from(kind: HostKind) -> Self {
         match kind {
-            HostKind::Spin => "spin",
+            HostKind::Spin | HostKind::SpinP3 => "spin",
             HostKind::Wasmcloud => "wash",
         }
     }
+}
+
+/// Whether the Spin that calls itself `version`, as in `spin 4.1.0 (…)`, runs WASI 0.3.
+fn runs_p3(version: &str) -> bool {
+    let mut numbers = version.split(|c: char| !c.is_ascii_digit());
+    let mut next = || numbers.find_map(|number| number.parse::<u32>().ok());
+    (next(), next()) >= (Some(4), Some(1))
 }
 
 /// The directory of more schemas of custom resources, `GROUP/KIND_VERSION.json`, if `HELLO_SCHEMAS`
@@ -109,4 +149,23 @@ impl From<HostKind> for &'static str {
 pub fn schemas() -> Option<PathBuf> {
     let named = std::env::var_os("HELLO_SCHEMAS")?;
     Some(root().join(named))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wasi_0_3_takes_spin_4_1() {
+        for version in [
+            "spin 4.1.0-pre0 (94a8fc8 2026-11-01)",
+            "spin 4.12.1",
+            "spin 5.0.0",
+        ] {
+            assert!(runs_p3(version), "{version}");
+        }
+        for version in ["spin 4.0.2", "spin 3.6.3 (1 2025-01-01)", "unknown"] {
+            assert!(!runs_p3(version), "{version}");
+        }
+    }
 }

@@ -1,12 +1,10 @@
 //! Users in Postgres, over Spin's connection pool for an address.
 
-use std::fmt::Write;
-
 use hello::{
     birthday::DateOfBirth,
     store::{
         StoreError, UserStore,
-        postgres::{PING, SELECT, UPSERT},
+        postgres::{self, PING, SELECT, UPSERT},
     },
     username::Username,
 };
@@ -14,9 +12,6 @@ use spin_sdk::{
     pg4::{Connection, DbValue, ParameterValue, PgError, QueryError},
     variables,
 };
-
-/// The placeholder in spin.toml for a host that is not configured: Spin refuses an empty one.
-const NO_HOST: &str = "postgres.invalid";
 
 /// A database.
 pub struct PostgresStore {
@@ -31,25 +26,7 @@ impl PostgresStore {
     ///
     /// [`StoreError::Misconfigured`], with the name of the variable that is not set.
     pub fn from_variables() -> Result<Self, StoreError> {
-        // The role's statement_timeout bounds the server's response, see migrations/.
-        let mut address = String::from("connect_timeout=2 tcp_user_timeout=4");
-        for (variable, keyword) in [
-            ("postgres_host", "host"),
-            ("postgres_port", "port"),
-            ("postgres_database", "dbname"),
-            ("postgres_user", "user"),
-            ("postgres_password", "password"),
-            ("postgres_sslmode", "sslmode"),
-        ] {
-            let value = variables::get(variable).unwrap_or_default();
-            if value.is_empty() || value == NO_HOST {
-                return Err(StoreError::Misconfigured(format!(
-                    "the variable `{variable}` is not set"
-                )));
-            }
-            let value = value.replace('\\', "\\\\").replace('\'', "\\'");
-            let _ = write!(address, " {keyword}='{value}'");
-        }
+        let address = postgres::address(|name| variables::get(name).unwrap_or_default())?;
         Ok(Self { address })
     }
 

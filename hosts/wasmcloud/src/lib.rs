@@ -33,7 +33,7 @@ struct Component;
 
 impl Guest for Component {
     fn handle(request: IncomingRequest, out: ResponseOutparam) {
-        hello::wasi::serve(request, out, &WasmCloud);
+        hello::wasi::p2::serve(request, out, &WasmCloud);
     }
 }
 

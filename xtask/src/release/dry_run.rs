@@ -53,9 +53,13 @@ pub fn run() -> Result<()> {
     for kind in HostKind::ALL {
         match tools::find_or_fetch(kind) {
             Ok(program) => {
-                test::table_against(&pulled.join(format!("hello_{kind}.wasm")), kind, &program)?;
+                test::table_against(
+                    &pulled.join(format!("{}.wasm", kind.component())),
+                    kind,
+                    &program,
+                )?;
             }
-            Err(_) if kind == HostKind::Spin => {} // said below
+            Err(_) if kind.is_spin() => {} // said below
             Err(error) => return Err(error),
         }
     }

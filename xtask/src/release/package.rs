@@ -17,7 +17,7 @@ pub fn package(notes: &str) -> Result<()> {
     let files = tools::fresh("release-files")?;
     let sboms = sboms()?;
     for kind in HostKind::ALL {
-        let name = format!("hello_{kind}");
+        let name = kind.component();
         fs::copy(kind.artifact(), files.join(format!("{name}.wasm")))?;
         let sbom = sboms.join(format!("hosts/{kind}/sbom.json"));
         let sbom = fs::read_to_string(&sbom)

@@ -74,7 +74,7 @@ pub fn publish(
         ("wasmcloud_component", HostKind::Wasmcloud),
     ] {
         let repository = format!("{registry}/hello-{kind}");
-        let file = files().join(format!("hello_{kind}.wasm"));
+        let file = files().join(format!("{}.wasm", kind.component()));
         let mut command = Command::new(tools::find_or_fetch(HostKind::Wasmcloud)?);
         command
             .args(["--output", "json", "oci", "push"])

@@ -3,34 +3,22 @@
 //! Spin does not set `TCP_NODELAY`. With head and body in two segments, Nagle's algorithm holds the
 //! second one until the client's delayed ACK, 40 ms later: docs/decisions/0020-wasi-http-adapter.md.
 
-use http::{Response, StatusCode, header};
 use wasip2::{
     http::types::{Fields, OutgoingBody, OutgoingResponse, ResponseOutparam},
     io::streams::{OutputStream, StreamError},
 };
 
-use crate::{api::response::Body, request_id::X_REQUEST_ID};
+use crate::api::response::Body;
 
-/// Hands `response` to the host.
+/// Hands a response to the host: its status, fields and body.
 ///
 /// The body is written before the head is set: a host that has both by then writes both at once.
 /// A body that is larger than what the host buffers is streamed after the head.
-pub fn send(out: ResponseOutparam, response: Response<Body>, request_id: &str) {
-    let (mut head, bytes) = response.into_parts();
-    if head.status != StatusCode::NO_CONTENT {
-        head.headers
-            .insert(header::CONTENT_LENGTH, bytes.len().into());
-    }
-    let mut fields: Vec<_> = head
-        .headers
-        .iter()
-        .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
-        .collect();
-    fields.push((X_REQUEST_ID.to_string(), request_id.into()));
+pub fn send(out: ResponseOutparam, (status, fields, bytes): (u16, Vec<(String, Vec<u8>)>, Body)) {
     let fields = Fields::from_list(&fields).expect("no header here is forbidden");
     let outgoing = OutgoingResponse::new(fields);
     outgoing
-        .set_status_code(head.status.as_u16())
+        .set_status_code(status)
         .expect("a status is a number of three digits");
     let body = outgoing.body().expect("the body is taken once");
     let stream = body.write().expect("the stream is taken once");

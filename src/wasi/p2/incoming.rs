@@ -1,6 +1,6 @@
 //! A `wasi:http` request as an [`http::Request`].
 
-use http::{HeaderMap, HeaderValue, Method, Request, Uri};
+use http::{Method, Request};
 use wasip2::{
     clocks::monotonic_clock,
     http::types::{IncomingBody, IncomingRequest, Method as WasiMethod},
@@ -10,10 +10,8 @@ use wasip2::{
     },
 };
 
-use crate::api::{
-    READ_HEADERS,
-    body::{ReadError, RequestBody},
-};
+use super::super::exchange;
+use crate::api::body::{ReadError, RequestBody};
 
 /// How long a request body may take to arrive, in nanoseconds.
 const BODY_TIMEOUT: u64 = 5_000_000_000;
@@ -36,22 +34,9 @@ pub fn convert(request: IncomingRequest) -> http::Result<Request<Body>> {
         WasiMethod::Patch => Method::PATCH,
         WasiMethod::Other(name) => Method::from_bytes(name.as_bytes())?,
     };
-    let uri = Uri::try_from(request.path_with_query().unwrap_or_default())?;
-    let mut headers = HeaderMap::new();
-    for (name, value) in request.headers().entries() {
-        // Parsing every name would cost 17 KB of tables, more than all of the routes.
-        if let Some(known) = READ_HEADERS
-            .iter()
-            .find(|known| name.eq_ignore_ascii_case(known.as_str()))
-        {
-            headers.append(known, HeaderValue::try_from(value)?);
-        }
-    }
-    let mut converted = Request::new(Body(request));
-    *converted.method_mut() = method;
-    *converted.uri_mut() = uri;
-    *converted.headers_mut() = headers;
-    Ok(converted)
+    let path = request.path_with_query().unwrap_or_default();
+    let headers = request.headers().entries();
+    exchange::request(method, &path, headers, Body(request))
 }
 
 /// A request body that the host has not been asked for yet.
