@@ -51,10 +51,13 @@ pub fn trials(under_test: &HostUnderTest) -> Vec<Trial> {
             only_reads,
         ),
         trial("a lock that is held is 503 within 5 s", locked),
-        trial(
-            "a server that never answers holds up no other request",
-            never_answers,
-        ),
+        match under_test.kind {
+            HostKind::SpinP3 => trial("a server that never answers is 503 within 5 s", timed_out),
+            HostKind::Spin | HostKind::Wasmcloud => trial(
+                "a server that never answers holds up no other request",
+                never_answers,
+            ),
+        },
         trial(
             "kill -9 of the server under load loses no acknowledged save",
             killed_under_load,
@@ -68,7 +71,7 @@ pub fn trials(under_test: &HostUnderTest) -> Vec<Trial> {
 /// A database and a host that keeps its users there.
 pub struct Pair {
     pub host: Host,
-    server: Postgres,
+    pub server: Postgres,
     directory: TempDir,
     database: TempDir,
 }
@@ -86,8 +89,13 @@ impl Pair {
         })
     }
 
+    /// What the host has printed.
+    pub fn log(&self) -> Result<String> {
+        Ok(fs::read_to_string(self.directory.path().join("log"))?)
+    }
+
     /// Ends both, and sees to it that no log tells what it should not.
-    fn end(self) -> Result<()> {
+    pub fn end(self) -> Result<()> {
         drop(self.host);
         assert_no_sensitive_data(&logs_of(self.directory.path())?, &self.server.password)?;
         let log = fs::read_to_string(self.database.path().join("postgres.log"))?;
@@ -119,7 +127,7 @@ pub fn wait_for(host: &Host, method: &str, target: &str, body: &[u8], status: u1
 }
 
 /// The address of a Postgres that is not one.
-fn no_postgres(port: u16) -> Address {
+pub fn no_postgres(port: u16) -> Address {
     Address {
         host: "127.0.0.1".to_owned(),
         port,
@@ -280,6 +288,33 @@ fn never_answers(under_test: HostUnderTest) -> Result<()> {
     for mut connection in held {
         let answer = connection.receive(false)?;
         ensure!(answer.status == 503, "it got {}", answer.status);
+    }
+    Ok(())
+}
+
+/// The same on WASI 0.3, where the service bounds each call to its store.
+fn timed_out(under_test: HostUnderTest) -> Result<()> {
+    const SECOND: Duration = Duration::from_secs(1);
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let address = no_postgres(silent.local_addr()?.port());
+    let (host, directory) = under_test.start(Store::Postgres(&address))?;
+    for (method, target, body, limit) in [
+        ("GET", "/hello/Silent", &b""[..], 5 * SECOND),
+        ("PUT", "/hello/Silent", PUT, 5 * SECOND),
+        ("GET", "/readyz", b"", 2 * SECOND),
+    ] {
+        let started = Instant::now();
+        let answer = host.connect()?.exchange(method, target, &JSON, body)?;
+        let (status, took) = (answer.status, started.elapsed());
+        let is_bounded = (limit..limit + SECOND / 2).contains(&took);
+        ensure!(
+            status == 503 && is_bounded,
+            "{method} {target} got {status} after {took:?}"
+        );
+    }
+    for cause in ["timed out after 5 s", "timed out after 2 s"] {
+        let log = logs_of(directory.path())?;
+        ensure!(log.contains(cause), "the log does not say {cause:?}: {log}");
     }
     Ok(())
 }

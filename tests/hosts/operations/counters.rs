@@ -48,6 +48,12 @@ impl Scrape {
             .filter_map(|line| line.rsplit_once(' '))
     }
 
+    /// The value of the series that is written as `series`.
+    pub fn value(&self, series: &str) -> Option<u64> {
+        let (_, value) = self.series().find(|(name, _)| *name == series)?;
+        value.parse().ok()
+    }
+
     fn names(&self) -> BTreeSet<&str> {
         self.series().map(|(series, _)| series).collect()
     }
