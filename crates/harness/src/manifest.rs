@@ -10,7 +10,7 @@ use toml_edit::DocumentMut;
 use tools::{HostKind, root};
 
 /// The label of the counters. Spin refuses to start where a manifest grants it and no runtime config
-/// binds it.
+/// binds it, so spin.toml, which `spin up` takes as it is, does not.
 const LABEL: &str = "metrics";
 
 /// Writes `target/components/spin.toml`, beside the component that it names, and returns its path.
@@ -102,5 +102,18 @@ mod tests {
             let error = with_counters(manifest, Path::new("hello.wasm")).expect_err(manifest);
             assert_eq!(error.to_string(), why);
         }
+    }
+
+    #[test]
+    fn the_shipped_manifest_grants_users_alone() {
+        let shipped = fs::read_to_string(root().join("spin.toml")).expect("it can be read");
+        let shipped: DocumentMut = shipped.parse().expect("it is TOML");
+        let labels = shipped["component"]["hello"]["key_value_stores"].as_array();
+        let labels: Vec<_> = labels
+            .expect("labels")
+            .iter()
+            .filter_map(|label| label.as_str())
+            .collect();
+        assert_eq!(labels, ["default"]);
     }
 }
