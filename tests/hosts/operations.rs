@@ -1,7 +1,7 @@
 //! What runs the service in production, for real: its documents, its page, its metrics.
 
 mod browser;
-mod counters;
+pub mod counters;
 mod openapi;
 mod prometheus;
 
