@@ -36,8 +36,8 @@ pub trait Host {
     /// [`StoreError`], if that fails.
     fn users(&self, binding: Binding) -> Result<Self::Users, StoreError>;
 
-    /// Opens the key-value store with the label or bucket `metrics`; `None` if the configuration
-    /// turns metrics off.
+    /// Opens the key-value store of the counters, the label or bucket `metrics` where there is one;
+    /// `None` if the configuration turns metrics off.
     ///
     /// # Errors
     ///

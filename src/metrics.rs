@@ -1,7 +1,8 @@
 //! Counters of requests and of store failures.
 //!
 //! An instance lives for one request, so it cannot count in its own memory: the counters are in a
-//! key-value store of the host, the label or bucket `metrics`, and are only ever incremented.
+//! key-value store of the host, the label or bucket `metrics` where there is one, and are only ever
+//! incremented.
 //! [`record`] writes them, [`exposition`] reads them for Prometheus, and [`key`] names them.
 
 pub mod exposition;

@@ -10,6 +10,7 @@ mod operations;
 #[path = "../suite/over_http.rs"]
 mod over_http;
 mod postgres;
+mod quickstart;
 mod segments;
 mod smoke;
 #[path = "../suite/mod.rs"]
@@ -191,6 +192,7 @@ impl HostUnderTest {
         trials.extend(postgres::trials(self));
         trials.extend(failover::trials(self));
         trials.extend(logs::trials(self));
+        trials.extend(quickstart::trials(self));
         trials
     }
 

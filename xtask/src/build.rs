@@ -1,6 +1,7 @@
-//! `cargo xtask build`: the components, and whether a second build is the same.
+//! `cargo xtask build`: the components, the manifest for Spin, and whether a second build is the same.
 
 use anyhow::Result;
+use harness::manifest;
 use tools::HostKind;
 
 /// What can be chosen.
@@ -16,6 +17,10 @@ pub struct Options {
 
 pub fn run(options: &Options) -> Result<()> {
     componentize::build(options.host)?;
+    if options.host.is_none_or(|host| host == HostKind::Spin) {
+        let manifest = manifest::write_beside_component()?;
+        eprintln!("{}: for what is deployed", manifest.display());
+    }
     if options.verify {
         componentize::verify(options.host)?;
     }

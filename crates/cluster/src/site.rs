@@ -3,7 +3,7 @@
 use std::{fs, path::Path, process::Command, time::Duration};
 
 use anyhow::{Context, Result};
-use harness::{postgres::Postgres, process::Process, wait::wait_until};
+use harness::{manifest, postgres::Postgres, process::Process, wait::wait_until};
 use serde_json::{Value, json};
 use tools::{HostKind, root, run::read};
 
@@ -135,7 +135,7 @@ impl<'a> Site<'a> {
             "push the application",
             Command::new(tools::find_or_fetch(HostKind::Spin)?)
                 .args(["registry", "push", "--from"])
-                .arg(root().join("spin.toml"))
+                .arg(manifest::write_beside_component()?)
                 .arg(format!("{repository}:{tag}"))
                 .arg(format!(
                     "--annotation=org.opencontainers.image.version={tag}"

@@ -10,12 +10,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use toml_edit::DocumentMut;
 use url::Url;
 use yaml_serde::Value;
 
 use crate::{
     client::{self, Connection},
+    manifest,
     postgres::Address,
     process::Process,
 };
@@ -207,13 +207,8 @@ fn spin(program: &Path, artifact: &Path, port: u16, setup: &Setup) -> Result<Com
     if !config.exists() {
         fs::copy(&shipped, &config)?;
     }
-    let mut manifest = root().join("spin.toml");
-    if artifact != HostKind::Spin.artifact() {
-        let mut edited: DocumentMut = fs::read_to_string(&manifest)?.parse()?;
-        edited["component"]["hello"]["source"] = toml_edit::value(text(artifact));
-        manifest = setup.data.join("spin.toml");
-        fs::write(&manifest, edited.to_string())?;
-    }
+    let manifest = target().join(format!("spin/{port}/spin.toml"));
+    manifest::write(&manifest, artifact)?;
     let mut command = Command::new(program);
     command
         .arg("up")

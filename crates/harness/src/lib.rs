@@ -3,6 +3,7 @@
 //! | module | job |
 //! | --- | --- |
 //! | [`host`] | a host with a component |
+//! | [`manifest`] | spin.toml with a label for the counters |
 //! | [`postgres`] | a real Postgres of one's own, and the migrations |
 //! | [`process`] | a process with all that it starts, and their end |
 //! | [`wait`] | waits for what comes about a moment later |
@@ -12,6 +13,7 @@
 
 pub mod client;
 pub mod host;
+pub mod manifest;
 pub mod postgres;
 pub mod process;
 pub mod wait;

@@ -1,6 +1,6 @@
 //! hello on Spin: the application variable `store` selects the user store. The runtime config
-//! defines the backends of the key-value labels `default` and `metrics`, and the variables
-//! `postgres_…` are the address of Postgres.
+//! defines the backends of the key-value labels `default` and, if the manifest grants it, `metrics`;
+//! the variables `postgres_…` are the address of Postgres.
 
 #![cfg(target_family = "wasm")]
 #![allow(

@@ -26,7 +26,7 @@ const CLIENTS: usize = 16;
 type Labels = (String, String, u16);
 
 /// How many requests there were of each kind.
-type Counts = BTreeMap<Labels, u64>;
+pub type Counts = BTreeMap<Labels, u64>;
 
 /// What /metrics said at one time.
 pub struct Scrape {
@@ -85,7 +85,7 @@ impl Scrape {
         Ok(counts)
     }
 
-    fn requests(&self) -> Result<Counts> {
+    pub fn requests(&self) -> Result<Counts> {
         self.counts("http_requests_total")
     }
 }
@@ -101,7 +101,7 @@ fn scraped(mut counts: Counts) -> Counts {
 }
 
 /// The counts of a host that nobody is asking anything.
-fn settled(port: u16) -> Result<Counts> {
+pub fn settled(port: u16) -> Result<Counts> {
     let mut before = None;
     wait_until("counts that stand still", LAG, INTERVAL, || {
         let now = Scrape::of(port)?.requests()?;
@@ -168,11 +168,11 @@ fn method_label(method: &str) -> &str {
     if method == "BREW" { OTHER } else { method }
 }
 
-/// Sends every [`CLIENTS`]th request, from the `first` on, and counts the answers.
-fn client(port: u16, first: usize) -> Result<Counts> {
+/// Sends every [`CLIENTS`]th of `requests`, from the `first` on, and counts the answers.
+fn client(port: u16, first: usize, requests: usize) -> Result<Counts> {
     let mut counts = Counts::new();
     let mut connection = Connection::open(port)?;
-    for n in (first..REQUESTS).step_by(CLIENTS) {
+    for n in (first..requests).step_by(CLIENTS) {
         let (method, target, body, route) = KINDS[n % KINDS.len()];
         let answer = connection
             .exchange(method, target, &JSON, body)
@@ -188,9 +188,14 @@ fn client(port: u16, first: usize) -> Result<Counts> {
 
 pub fn exact(under_test: HostUnderTest) -> Result<()> {
     let (port, _host) = counting(&under_test)?;
+    counts_exactly(port, REQUESTS)
+}
+
+/// Sends so many `requests`, mixed and parallel, and requires that each is counted, once.
+pub fn counts_exactly(port: u16, requests: usize) -> Result<()> {
     let mut expected = scraped(settled(port)?);
     let clients: Vec<_> = (0..CLIENTS)
-        .map(|first| thread::spawn(move || client(port, first)))
+        .map(|first| thread::spawn(move || client(port, first, requests)))
         .collect();
     let mut sent = 0;
     for client in clients {
@@ -199,7 +204,7 @@ pub fn exact(under_test: HostUnderTest) -> Result<()> {
             *expected.entry(labels).or_default() += count;
         }
     }
-    ensure!(sent == REQUESTS as u64, "they sent {sent}");
+    ensure!(sent == requests as u64, "they sent {sent}");
     let scrape = wait_for(port, expected.clone())?;
     // The same sums stand in the histogram, twice.
     for name in ["count", "bucket"] {

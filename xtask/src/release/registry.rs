@@ -7,10 +7,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use harness::client::Connection;
+use harness::{client::Connection, manifest};
 use serde_json::Value;
 use tools::{
-    HostKind, root,
+    HostKind,
     run::{announce, read},
 };
 
@@ -53,7 +53,7 @@ pub fn publish(
         anyhow::Ok(())
     };
 
-    // spin.toml names the component where it is built.
+    // The manifest names the component where it is built.
     let artifact = HostKind::Spin.artifact();
     let file = files().join("hello_spin.wasm");
     fs::create_dir_all(artifact.parent().context("it is in a directory")?)?;
@@ -65,7 +65,7 @@ pub fn publish(
             .args(["registry", "push"])
             .args(insecure_flag)
             .arg("--from")
-            .arg(root().join("spin.toml"))
+            .arg(manifest::write_beside_component()?)
             .arg(format!("{repository}:{version}"));
         push("spin_application", &repository, &file, &mut command)?;
     }
