@@ -265,6 +265,7 @@ fn failed<H: Host>(session: &Session<'_, H>, operation: Operation, error: StoreE
 async fn metrics<H: Host>(session: &Session<'_, H>) -> Result<Response<Body>, Problem> {
     let build = exposition::Build {
         host: H::NAME,
+        wasi: H::WASI,
         store: session.store_name(),
     };
     let text = match session.counters() {

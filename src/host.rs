@@ -16,6 +16,9 @@ pub trait Host {
     /// The name in logs and metrics.
     const NAME: &'static str;
 
+    /// The version of WASI that the component is built for, in metrics.
+    const WASI: &'static str = "0.2";
+
     /// The user store.
     type Users: UserStore;
 

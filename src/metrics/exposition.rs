@@ -21,6 +21,8 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 pub struct Build {
     /// The WebAssembly host.
     pub host: &'static str,
+    /// The version of WASI.
+    pub wasi: &'static str,
     /// The user store.
     pub store: &'static str,
 }
@@ -50,6 +52,7 @@ pub struct Build {
 /// record::request(&counters, request, Duration::from_millis(7), None).await?;
 /// let build = Build {
 ///     host: "spin",
+///     wasi: "0.2",
 ///     store: "key-value",
 /// };
 /// let text = encode(Some(&counters), build).await?;
@@ -171,6 +174,7 @@ impl Build {
             ("version", env!("CARGO_PKG_VERSION").into()),
             ("revision", revision().into()),
             ("host", self.host.into()),
+            ("wasi", self.wasi.into()),
             ("store", self.store.into()),
         ]);
         metric.set_gauge(one);
@@ -241,6 +245,7 @@ mod tests {
 
     const BUILD: Build = Build {
         host: "spin",
+        wasi: "0.3",
         store: "postgres",
     };
 
@@ -294,7 +299,7 @@ mod tests {
         }
         assert!(!text.contains("Ada") && !text.contains("} 7"), "{text}");
         assert!(
-            text.contains(r#"host="spin",store="postgres"} 1"#),
+            text.contains(r#"host="spin",wasi="0.3",store="postgres"} 1"#),
             "{text}"
         );
     }

@@ -99,7 +99,7 @@ fn one_line_each(under_test: HostUnderTest) -> Result<()> {
             ("route", route),
             ("trace_id", TRACE_ID),
             ("span_id", SPAN_ID),
-            ("host", &under_test.kind.to_string()),
+            ("host", under_test.kind.family()),
             ("store", "key-value"),
         ] {
             ensure!(line[name] == expected, "{name} in {line}");

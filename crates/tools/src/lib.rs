@@ -79,6 +79,12 @@ impl HostKind {
     /// Every host there is.
     pub const ALL: [Self; 3] = [Self::Spin, Self::SpinP3, Self::Wasmcloud];
 
+    /// The host on any version of WASI, as it is in logs and metrics.
+    #[must_use]
+    pub fn family(self) -> &'static str {
+        if self.is_spin() { "spin" } else { "wasmcloud" }
+    }
+
     /// Whether it is Spin, on any version of WASI.
     #[must_use]
     pub fn is_spin(self) -> bool {

@@ -76,6 +76,7 @@ struct Spin<'a> {
 
 impl Host for Spin<'_> {
     const NAME: &'static str = "spin";
+    const WASI: &'static str = "0.3";
 
     type Users = Bounded<Store<KeyValueStore, PostgresStore>>;
     type Counters = Rc<Buffer<OpenCounters>>;
