@@ -17,8 +17,12 @@ pub struct Options {
 
 pub fn run(options: &Options) -> Result<()> {
     componentize::build(options.host)?;
-    if options.host.is_none_or(|host| host == HostKind::Spin) {
-        let manifest = manifest::write_beside_component()?;
+    let is_built = |host: &HostKind| options.host.is_none_or(|chosen| chosen == *host);
+    for host in HostKind::ALL
+        .into_iter()
+        .filter(|host| host.is_spin() && is_built(host))
+    {
+        let manifest = manifest::write_beside_component(host)?;
         eprintln!("{}: for what is deployed", manifest.display());
     }
     if options.verify {

@@ -135,7 +135,7 @@ impl<'a> Site<'a> {
             "push the application",
             Command::new(tools::find_or_fetch(HostKind::Spin)?)
                 .args(["registry", "push", "--from"])
-                .arg(manifest::write_beside_component()?)
+                .arg(manifest::write_beside_component(HostKind::Spin)?)
                 .arg(format!("{repository}:{tag}"))
                 .arg(format!(
                     "--annotation=org.opencontainers.image.version={tag}"

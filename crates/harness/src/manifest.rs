@@ -13,15 +13,16 @@ use tools::{HostKind, root};
 /// binds it, so spin.toml, which `spin up` takes as it is, does not.
 const LABEL: &str = "metrics";
 
-/// Writes `target/components/spin.toml`, beside the component that it names, and returns its path.
+/// Writes `target/components/spin.toml`, beside the component of `host` that it names, and returns its
+/// path; on WASI 0.3 it is `spin-p3.toml`.
 ///
 /// # Errors
 ///
 /// One sentence: spin.toml cannot be read or has no such component, or the file cannot be written.
-pub fn write_beside_component() -> Result<PathBuf> {
-    let artifact = HostKind::Spin.artifact();
+pub fn write_beside_component(host: HostKind) -> Result<PathBuf> {
+    let artifact = host.artifact();
     let source = artifact.file_name().context("an artifact is a file")?;
-    let file = artifact.with_file_name("spin.toml");
+    let file = artifact.with_file_name(format!("{host}.toml"));
     write(&file, Path::new(source))?;
     Ok(file)
 }

@@ -27,8 +27,7 @@ where
     let session = Session::new(host);
     let request = incoming::convert(request);
     let (response, exchange) = Exchange::respond::<P3, _, _>(request, &session).await;
-    let response = outgoing::response(exchange.message(response));
-
+    let message = exchange.message(response);
     let duration = exchange.duration::<P3>();
     buffer.log(&exchange.line(duration, &session), log_level(host));
     if matches!(host.counters(), Ok(Some(_))) {
@@ -36,7 +35,7 @@ where
         recorded.expect("the buffer is in memory");
     }
     buffer.schedule_flush(H::NAME);
-    response
+    outgoing::response(message)
 }
 
 /// WASI 0.3's clocks and random numbers.

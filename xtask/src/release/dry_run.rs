@@ -53,6 +53,10 @@ pub fn run() -> Result<()> {
     for kind in HostKind::ALL {
         match tools::find_or_fetch(kind) {
             Ok(program) => {
+                if let Err(why) = kind.require(&program) {
+                    println!("\n==> SKIPPED: the tests of what was pulled for {kind}: {why:#}");
+                    continue;
+                }
                 test::table_against(
                     &pulled.join(format!("{}.wasm", kind.component())),
                     kind,

@@ -53,24 +53,32 @@ pub fn publish(
         anyhow::Ok(())
     };
 
-    // The manifest names the component where it is built.
-    let artifact = HostKind::Spin.artifact();
-    let file = files().join("hello_spin.wasm");
-    fs::create_dir_all(artifact.parent().context("it is in a directory")?)?;
-    fs::copy(&file, &artifact).context("nothing is packaged: run `cargo xtask release package`")?;
-    if let Some(spin) = spin {
-        let repository = format!("{registry}/hello");
+    for (name, application, kind) in [
+        ("spin_application", "hello", HostKind::Spin),
+        ("spin_p3_application", "hello-p3", HostKind::SpinP3),
+    ] {
+        // The manifest names the component where it is built.
+        let artifact = kind.artifact();
+        let file = files().join(format!("{}.wasm", kind.component()));
+        fs::create_dir_all(artifact.parent().context("it is in a directory")?)?;
+        fs::copy(&file, &artifact)
+            .context("nothing is packaged: run `cargo xtask release package`")?;
+        let Some(spin) = spin else {
+            continue;
+        };
+        let repository = format!("{registry}/{application}");
         let mut command = Command::new(spin);
         command
             .args(["registry", "push"])
             .args(insecure_flag)
             .arg("--from")
-            .arg(manifest::write_beside_component()?)
+            .arg(manifest::write_beside_component(kind)?)
             .arg(format!("{repository}:{version}"));
-        push("spin_application", &repository, &file, &mut command)?;
+        push(name, &repository, &file, &mut command)?;
     }
     for (name, kind) in [
         ("spin_component", HostKind::Spin),
+        ("spin_p3_component", HostKind::SpinP3),
         ("wasmcloud_component", HostKind::Wasmcloud),
     ] {
         let repository = format!("{registry}/hello-{kind}");
@@ -120,12 +128,12 @@ fn digest_in(said: &str) -> Result<String> {
 pub fn pull_back(image: &Image, directory: &Path, version: &str) -> Result<Option<PathBuf>> {
     let file = directory.join(image.file.file_name().context("it is a file")?);
     let mut command = Command::new(tools::find_or_fetch(match image.name {
-        "spin_application" => "spin",
+        "spin_application" | "spin_p3_application" => "spin",
         "chart" => "helm",
         _component => "wash",
     })?);
     match image.name {
-        "spin_application" => command
+        "spin_application" | "spin_p3_application" => command
             .args(["registry", "pull", "--insecure", "--cache-dir"])
             .arg(directory.join("spin"))
             .arg(image.to_string()),
@@ -140,7 +148,7 @@ pub fn pull_back(image: &Image, directory: &Path, version: &str) -> Result<Optio
             .arg(&file),
     };
     read("pull the image", &mut command)?;
-    Ok((image.name != "spin_application").then_some(file))
+    Ok((!image.name.ends_with("_application")).then_some(file))
 }
 
 /// The digest of each layer of an image, by its manifest.
