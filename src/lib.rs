@@ -29,7 +29,7 @@
 //! | [`metrics`] | the port to a store of counters, recording, and exposition |
 //! | [`host`] | what a host provides: configuration and stores |
 //! | [`api`] | from an HTTP request to a response |
-//! | `wasi` | the adapter to `wasi:http` 0.2, for WebAssembly alone |
+//! | `wasi` | the adapters to `wasi:http` 0.2 and 0.3, for WebAssembly alone |
 
 pub mod api;
 pub mod birthday;

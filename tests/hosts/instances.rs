@@ -1,6 +1,10 @@
 //! An instance that serves many requests: WASI 0.3.
 
-use std::{thread, time::Duration};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use chrono::{Days, NaiveDate};
@@ -23,6 +27,10 @@ pub fn trials(under_test: &HostUnderTest) -> Vec<Trial> {
         under_test.trial(
             "postgres: requests that share an instance see nothing of each other",
             interleaved,
+        ),
+        under_test.trial(
+            "postgres: a connection that was kept and is closed costs no request",
+            restarted,
         ),
         under_test.trial(
             "a host that is killed loses what it counted in the last moment, and no user",
@@ -94,6 +102,33 @@ fn interleaved(under_test: HostUnderTest) -> Result<()> {
             let log = pair.log()?;
             Ok(log.lines().filter(|line| line.contains(&id)).count() == 1)
         })?;
+    }
+    pair.end()
+}
+
+fn restarted(under_test: HostUnderTest) -> Result<()> {
+    let mut pair = Pair::start(&under_test)?;
+    let mut connection = pair.host.connect()?;
+    expect(&mut connection, "PUT", "/hello/Edsger", PUT, 204)?;
+    let restarted = AtomicBool::new(false);
+    thread::scope(|scope| {
+        // Spin ends an instance that has had nothing to do for a second, and with it the connection.
+        let awake = scope.spawn(|| {
+            let mut connection = pair.host.connect()?;
+            while !restarted.load(Ordering::SeqCst) {
+                expect(&mut connection, "GET", "/livez", b"", 200)?;
+                thread::sleep(Duration::from_millis(50));
+            }
+            anyhow::Ok(())
+        });
+        pair.server.stop();
+        let started = pair.server.run(&[]);
+        restarted.store(true, Ordering::SeqCst);
+        started?;
+        awake.join().expect("it does not panic")
+    })?;
+    for (method, body, status) in [("GET", &b""[..], 200), ("PUT", PUT, 204), ("GET", b"", 200)] {
+        expect(&mut connection, method, "/hello/Edsger", body, status)?;
     }
     pair.end()
 }

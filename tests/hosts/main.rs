@@ -182,7 +182,7 @@ impl HostUnderTest {
         if self.kind == HostKind::SpinP3 {
             trials.extend(instances::trials(self));
         } else {
-            // On WASI 0.3, no guest can see to it: docs/decisions/0022-wasi-0.3.md.
+            // On WASI 0.3, no guest can see to it: docs/decisions/0023-wasi-0.3.md.
             let name = "head and body arrive as one TCP segment";
             trials.push(self.trial(name, move |_| segments::one_per_response(key_value)));
         }

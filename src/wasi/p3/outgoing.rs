@@ -2,7 +2,7 @@
 //!
 //! Spin does not set `TCP_NODELAY`, and sends the head by itself if the body is not there when it
 //! first looks. No order of returning and writing makes both leave as one TCP segment each time; the
-//! one here comes closest: return at once, yield once, write. docs/decisions/0022-wasi-0.3.md has
+//! one here comes closest: return at once, yield once, write. docs/decisions/0023-wasi-0.3.md has
 //! what the others cost.
 
 use wasip3::{
