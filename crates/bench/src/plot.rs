@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 const WIDTH: f64 = 720.0;
 const ROW: f64 = 28.0;
-const LABELS: f64 = 190.0;
+const LABELS: f64 = 210.0;
 /// What the number behind the longest bar takes.
 const NUMBERS: f64 = 70.0;
 
@@ -47,8 +47,8 @@ mod tests {
         for part in [
             "viewBox=\"0 0 720 98\"",
             "<title>GET</title>",
-            ">one</text><rect x=\"190\" y=\"35\" width=\"460.0\"",
-            ">other</text><rect x=\"190\" y=\"63\" width=\"115.0\"",
+            ">one</text><rect x=\"210\" y=\"35\" width=\"440.0\"",
+            ">other</text><rect x=\"210\" y=\"63\" width=\"110.0\"",
             ">250</text>",
         ] {
             assert!(svg.contains(part), "{part} is not in {svg}");
