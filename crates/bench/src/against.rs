@@ -43,20 +43,17 @@ pub fn run(options: &Options) -> Result<()> {
         let (data, port) = (directory.join(name), free_port()?);
         crate::start(kind, &program, artifact, port, Store::Shipped, &data)
     };
-    let hosts = [
-        start("this", &kind.artifact())?,
-        start("earlier", &earlier)?,
-    ];
     let services = [
-        Service::of("this tree", &hosts[0]),
-        Service::of("the revision", &hosts[1]),
-    ];
-    services.iter().try_for_each(Service::seed)?;
+        ("the revision", start("earlier", &earlier)?),
+        ("this tree", start("this", &kind.artifact())?),
+    ]
+    .map(|(name, host)| Service::of(name.to_owned(), false, host));
+    load::seed(&services)?;
     let cells =
         options
             .measurement
             .measure(&[Method::Get], &services, None, &directory.join("wrk.log"))?;
-    let services = services.map(|service| service.name).to_vec();
+    let services = services.iter().map(|it| it.name.clone()).collect();
     println!(
         "GETs from key-value on {kind}, this tree beside {}; {}\n\n{}",
         options.revision,

@@ -1,34 +1,49 @@
-//! `cargo xtask bench compare`: hello beside a FastAPI baseline, on this machine, under one load.
+//! `cargo xtask bench compare`: hello beside its baselines, on this machine, under one load.
 
-use std::{env, fs, thread};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use chrono::Utc;
 use harness::{
     host::{Store, choose, free_port},
-    postgres::Postgres,
+    postgres::{Address, Postgres},
     process::end_all_on_signal,
 };
 use procfs::{CpuInfo, Current};
 use tools::{
-    root,
+    HostKind, root,
     run::{announce, require_disk},
 };
 
 use crate::{
-    baseline::Baseline,
+    baseline::{fastapi::FastApi, native::Native},
     load::{self, Measurement, Method, Service, USERS},
+    plot, relay,
     report::{self, Cell, Results, table},
     start,
     usage::usage,
 };
+
+/// What is measured: a GET of a user that there is, a PUT of one that there is not.
+const METHODS: [Method; 2] = [Method::Get, Method::Put];
+
+/// The load that is plotted, if it is measured.
+const PLOTTED: u32 = 32;
 
 /// What can be chosen.
 #[derive(Debug, clap::Args)]
 pub struct Options {
     #[command(flatten)]
     measurement: Measurement,
-    /// Write the results to docs/benchmarks.md as well
+    /// Delay what goes to Postgres and what comes back, as a network would: `1ms`
+    #[arg(long, value_parser = milliseconds)]
+    delay: Option<Duration>,
+    /// Write the results to docs/benchmarks.md as well, and plots beside it
     #[arg(long)]
     write: bool,
 }
@@ -37,93 +52,163 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<()> {
     end_all_on_signal()?;
     let wrk = load::prepare()?;
-    let baseline = Baseline::install()?;
-    let (kind, program) = choose(options.measurement.host)?;
-    componentize::build(Some(kind))?;
-    let artifact = kind.artifact();
+    let (tuned, tutorial) = (FastApi::tuned()?, FastApi::tutorial()?);
+    let native = Native::build()?;
+    let (hosts, program) = hosts(options.measurement.host)?;
+    for host in &hosts {
+        componentize::build(Some(*host))?;
+    }
 
     let directory = tools::fresh("bench/run")?;
     require_disk(&directory, 2000)?;
     let cores = thread::available_parallelism()?.get();
-    announce("starting Postgres, hello twice, and the baseline");
+    announce("starting Postgres, the baselines, and hello with each store");
     // Each service may open a connection to Postgres for every one of its clients.
     let postgres = Postgres::start_with(
         &directory.join("postgres"),
         &["max_connections=2000".to_owned()],
     )?;
-    let address = postgres.service();
-    let start = |name: &str, store| {
-        let (data, port) = (directory.join(name), free_port()?);
-        start(kind, &program, &artifact, port, store, &data)
-    };
-    let key_value = start("key-value", Store::Shipped)?;
-    let with_postgres = start("hello-postgres", Store::Postgres(&address))?;
-    let (fastapi, third) = baseline.start(cores, &address, &directory.join("baseline"))?;
-    let services = [
-        Service::of("hello, key-value", &key_value),
-        Service::of("hello, Postgres", &with_postgres),
-        third,
+    let mut database = postgres.service();
+    if let Some(delay) = options.delay {
+        database.port = relay::start(database.port, delay)?;
+    }
+
+    // The first is what the others are compared with.
+    let mut services = vec![
+        tuned.start_tuned(cores, &database, &directory.join("fastapi"))?,
+        tutorial.start_tutorial(cores, &database, &directory.join("fastapi-tutorial"))?,
+        native.start(&database, &directory.join("native"))?,
     ];
-    services.iter().try_for_each(Service::seed)?;
-    let (component, packages) = (fs::metadata(&artifact)?.len(), baseline.bytes()?);
-    let times = packages / component.max(1);
+    for host in &hosts {
+        services.push(hello(*host, &program, None, &directory)?);
+        services.push(hello(*host, &program, Some(&database), &directory)?);
+    }
+
+    load::seed(&services)?;
     let mut sizes = vec![
-        ["hello's component".to_owned(), format!("{component} bytes")],
-        [
-            "the baseline's packages, without Python".to_owned(),
-            format!("{packages} bytes: {times} times as much"),
-        ],
+        size("FastAPI tuned, packages without Python", tuned.bytes()?),
+        size(
+            "FastAPI tutorial, packages without Python",
+            tutorial.bytes()?,
+        ),
+        size("native, program", native.bytes()?),
     ];
-    for service in services {
+    for host in &hosts {
+        let bytes = fs::metadata(host.artifact())?.len();
+        sizes.push(size(&format!("{}, component", label(*host)), bytes));
+    }
+    for service in &services {
         sizes.push([
-            format!("memory before the load: {}", service.name),
-            format!("{} MB", usage(service.process)?.memory / 1_000_000),
+            format!("{}, memory before the load", service.name),
+            format!("{} MB", usage(service.process())?.memory / 1_000_000),
         ]);
     }
     let cells = options.measurement.measure(
-        &[Method::Get, Method::Put],
+        &METHODS,
         &services,
         Some(postgres.id()?),
         &directory.join("wrk.log"),
     )?;
-    check_saved(&postgres, &cells)?;
+    check_saved(&postgres, &services, &cells)?;
 
-    let facts = [
+    let mut facts = vec![
         ("Date", Utc::now().format("%F").to_string()),
         ("hello", componentize::revision()),
         ("Host", tools::version(&program)),
-        (
-            "Baseline",
-            format!("{}; {cores} workers", baseline.versions()?),
-        ),
+        ("FastAPI", format!("tuned: {}", tuned.versions()?)),
+        ("", format!("tutorial: {}", tutorial.versions()?)),
+        ("native", native.version()?),
         ("Postgres", postgres.psql("SHOW server_version")?),
         ("Load", format!("{wrk}, 1 thread; {}", options.measurement)),
         ("Machine", machine(cores)?),
     ];
-    let facts = facts.map(|(what, which)| [what.to_owned(), which.trim().to_owned()]);
+    if let Some(delay) = options.delay {
+        let delay = format!("{delay:?} in each direction, by a TCP relay");
+        facts.push(("Network to Postgres", delay));
+    }
+    let facts = facts
+        .into_iter()
+        .map(|(what, which)| [what.to_owned(), which.trim().to_owned()]);
     let results = Results {
-        services: services.map(|service| service.name).to_vec(),
+        services: services.iter().map(|it| it.name.clone()).collect(),
         cells,
     };
+    let plots = plots(&results);
     let text = format!(
-        "```sh\ncargo xtask {}\n```\n\n{}\n{results}\n### Sizes\n\n{}",
+        "```sh\ncargo xtask {}\n```\n\n{}\n{}{results}\n### Sizes\n\n{}",
         env::args().skip(1).collect::<Vec<_>>().join(" "),
         table(&["what", "which"], &[], facts),
+        plots.iter().map(Plot::link).collect::<String>(),
         table(&["what", "size"], &[], sizes)
     );
     println!("{text}");
     if options.write {
+        plots.iter().try_for_each(Plot::write)?;
         report::write(&root().join("docs/benchmarks.md"), &text)?;
     }
-    drop((fastapi, with_postgres, key_value, postgres));
+    drop(services); // before their Postgres
+    drop(postgres);
     Ok(fs::remove_dir_all(directory)?)
 }
 
-/// A PUT that was answered with 204 is there: nobody was fast by forgetting.
-fn check_saved(postgres: &Postgres, cells: &[Cell]) -> Result<()> {
+/// The hosts that hello runs on, and their program: what is chosen, else Spin with each version of WASI
+/// that it takes.
+fn hosts(chosen: Option<HostKind>) -> Result<(Vec<HostKind>, PathBuf)> {
+    let (host, program) = choose(chosen)?;
+    let mut hosts = vec![host];
+    if chosen.is_none() && host == HostKind::Spin {
+        match HostKind::SpinP3.require(&program) {
+            Ok(()) => hosts.push(HostKind::SpinP3),
+            Err(why) => announce(&format!("going on without WASI 0.3: {why}")),
+        }
+    }
+    Ok((hosts, program))
+}
+
+/// What the tables call hello on a host.
+fn label(host: HostKind) -> &'static str {
+    match host {
+        HostKind::Spin => "WASI 0.2",
+        HostKind::SpinP3 => "WASI 0.3",
+        HostKind::Wasmcloud => "wasmCloud",
+    }
+}
+
+/// Starts hello on `host`, with `database`, or with what the shipped configuration has for key-value.
+fn hello(
+    host: HostKind,
+    program: &Path,
+    database: Option<&Address>,
+    directory: &Path,
+) -> Result<Service> {
+    let (store, binding) = match database {
+        Some(address) => ("Postgres", Store::Postgres(address)),
+        None => ("key-value", Store::Shipped),
+    };
+    let data = directory.join(format!("{host}-{store}"));
+    let started = start(
+        host,
+        program,
+        &host.artifact(),
+        free_port()?,
+        binding,
+        &data,
+    )?;
+    let name = format!("{}, {store}", label(host));
+    Ok(Service::of(name, database.is_some(), started))
+}
+
+fn size(what: &str, bytes: u64) -> [String; 2] {
+    [what.to_owned(), format!("{bytes} bytes")]
+}
+
+/// A PUT that was answered with 204 is there: no service was fast by forgetting.
+fn check_saved(postgres: &Postgres, services: &[Service], cells: &[Cell]) -> Result<()> {
     let puts = cells.iter().filter(|cell| cell.method == Method::Put);
-    // The first service has another store.
-    let samples = puts.flat_map(|cell| cell.samples[1..].iter().flatten());
+    let samples = puts
+        .flat_map(|cell| services.iter().zip(&cell.samples))
+        .filter(|(service, _)| service.is_in_postgres)
+        .flat_map(|(_, samples)| samples);
     let acknowledged: u64 = samples.map(|sample| sample.requests).sum();
     let users = postgres.psql("SELECT count(*) FROM users")?;
     let users: u64 = users.trim().parse()?;
@@ -134,9 +219,60 @@ fn check_saved(postgres: &Postgres, cells: &[Cell]) -> Result<()> {
     Ok(())
 }
 
+/// A plot, in a file beside docs/benchmarks.md.
+struct Plot {
+    title: String,
+    file: String,
+    svg: String,
+}
+
+impl Plot {
+    fn link(&self) -> String {
+        format!("![{}](benchmarks/{})\n\n", self.title, self.file)
+    }
+
+    fn write(&self) -> Result<()> {
+        let directory = root().join("docs/benchmarks");
+        fs::create_dir_all(&directory)?;
+        let file = directory.join(&self.file);
+        fs::write(&file, &self.svg).with_context(|| format!("cannot write {}", file.display()))
+    }
+}
+
+fn plots(results: &Results) -> Vec<Plot> {
+    let plot = |method: Method| {
+        let title = format!("{method}: requests/s over {PLOTTED} connections");
+        let svg = plot::bars(&title, &results.throughputs(method, PLOTTED)?);
+        let file = format!("{}.svg", method.to_string().to_lowercase());
+        Some(Plot { title, file, svg })
+    };
+    METHODS.into_iter().filter_map(plot).collect()
+}
+
+fn milliseconds(text: &str) -> Result<Duration> {
+    let number = text.strip_suffix("ms").map(str::parse::<u64>);
+    match number {
+        Some(Ok(number @ 1..=1000)) => Ok(Duration::from_millis(number)),
+        _ => bail!("a delay is 1ms to 1000ms"),
+    }
+}
+
 fn machine(cores: usize) -> Result<String> {
     let processors = CpuInfo::current()?;
     let model = processors.model_name(0).unwrap_or("unknown processor");
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").context("no Linux")?;
     Ok(format!("{model}, {cores} cores, Linux {}", kernel.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delay_has_its_unit() {
+        assert_eq!(milliseconds("1ms").ok(), Some(Duration::from_millis(1)));
+        for wrong in ["1", "ms", "0ms", "1s", "-1ms", "1001ms"] {
+            assert!(milliseconds(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -1,10 +1,10 @@
-//! `cargo xtask bench` and `rehearse-swap`: measures a host that is serving, hello beside its baseline
+//! `cargo xtask bench` and `rehearse-swap`: measures a host that is serving, hello beside its baselines
 //! or its past, and a cutover.
 //!
 //! | module | what it measures |
 //! | --- | --- |
 //! | here | the latency of a host that is serving |
-//! | `compare` | hello beside the FastAPI service of `baseline` |
+//! | `compare` | hello beside each `baseline`; `relay` and `plot` are a network's delay, and its charts |
 //! | `against` | this tree beside an earlier revision of it |
 //! | `load`, `usage`, `report` | what both do: services on this machine, loaded by wrk in turn; what they use meanwhile; tables |
 //! | [`cutover`] | a swap of two versions while requests come |
@@ -16,6 +16,8 @@ mod baseline;
 mod compare;
 pub mod cutover;
 mod load;
+mod plot;
+mod relay;
 mod report;
 mod stats;
 mod usage;
@@ -49,7 +51,7 @@ pub enum Bench {
         #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         requests: u32,
     },
-    /// hello beside a FastAPI baseline: throughput, latency, memory, CPU time, sizes
+    /// hello beside its baselines, FastAPI and a native program: throughput, latency, memory, CPU time, sizes
     Compare(compare::Options),
     /// This tree beside an earlier revision of it: throughput and latency of GET
     Against(against::Options),
@@ -96,11 +98,11 @@ fn latency(port: u16, requests: u32) -> Result<()> {
 /// Saves the date of birth of a user.
 fn put(connection: &mut Connection, user: &str, date: &str) -> Result<()> {
     let body = format!(r#"{{"dateOfBirth":"{date}"}}"#);
-    exchange(connection, "PUT", user, body.as_bytes(), 204)
+    exchange(connection, "PUT", user, body.as_bytes(), 204).map(drop)
 }
 
-/// Asks for the greeting of a user that there is.
-fn get(connection: &mut Connection, user: &str) -> Result<()> {
+/// Asks for the greeting of a user that there is, and returns it with its JSON.
+fn get(connection: &mut Connection, user: &str) -> Result<Vec<u8>> {
     exchange(connection, "GET", user, b"", 200)
 }
 
@@ -110,7 +112,7 @@ fn exchange(
     user: &str,
     body: &[u8],
     status: u16,
-) -> Result<()> {
+) -> Result<Vec<u8>> {
     // hello takes a body without it as JSON too; the baseline does not.
     let json = [("content-type", "application/json")];
     let answer = connection.exchange(method, &format!("/hello/{user}"), &json, body)?;
@@ -119,7 +121,7 @@ fn exchange(
         is == status,
         "{method} was answered with {is}, not {status}"
     );
-    Ok(())
+    Ok(answer.body)
 }
 
 /// Starts a host with a component, its store and its log in `data`.

@@ -45,15 +45,16 @@ function init(arguments)
   request = make(arguments[2], tonumber(arguments[3]))
 end
 
--- One line for load.rs, with times in microseconds.
+-- For load.rs: a line with the counts, then one for each latency that occurred; times in microseconds.
 function done(summary, latency)
   local errors = summary.errors
-  io.write(("load: %d %d %d %d %d %d\n"):format(
+  io.write(("load: %d %d %d %d\n"):format(
     summary.requests,
     summary.duration,
-    latency:percentile(50),
-    latency:percentile(99),
     errors.status,
     errors.connect + errors.read + errors.write + errors.timeout
   ))
+  for i = 1, #latency do
+    io.write(("latency: %d %d\n"):format(latency(i)))
+  end
 end

@@ -1,6 +1,7 @@
 //! The load: wrk, with what it measures and what the service under it uses meanwhile.
 
 use std::{
+    collections::BTreeMap,
     env, fmt, fs,
     path::Path,
     process::{Command, Stdio},
@@ -14,8 +15,9 @@ use harness::{client::Connection, host::Host, process::Process};
 use tools::{HostKind, run::announce};
 
 use crate::{
-    get, put,
+    STALL, get, put,
     report::Cell,
+    stats::Histogram,
     usage::{Usage, usage},
 };
 
@@ -69,15 +71,26 @@ struct Load<'a> {
     log: &'a Path,
 }
 
-/// A server on this machine.
-#[derive(Clone, Copy, Debug)]
+/// A server on this machine. Dropping it ends it.
+#[derive(Debug)]
 pub struct Service {
     /// What the tables call it.
-    pub name: &'static str,
+    pub name: String,
+    /// Whether its users are in the measurement's Postgres.
+    pub is_in_postgres: bool,
     /// Its port on the loopback address.
     pub port: u16,
-    /// The process with which the tree of its processes begins.
-    pub process: u32,
+    /// What runs it.
+    pub server: Server,
+}
+
+/// What runs a service.
+#[derive(Debug)]
+pub enum Server {
+    /// A WebAssembly host.
+    Host(Host),
+    /// A program that needs none.
+    Process(Process),
 }
 
 /// What one run came to.
@@ -89,8 +102,12 @@ pub struct Sample {
     pub throughput: f64,
     /// The median latency, in milliseconds.
     pub p50: f64,
+    /// The latency that 90 % do not exceed, in milliseconds.
+    pub p90: f64,
     /// The latency that 99 % do not exceed, in milliseconds.
     pub p99: f64,
+    /// How many of a hundred latencies exceed [`STALL`].
+    pub stalled: f64,
     /// The most resident memory that was seen, in megabytes.
     pub memory: f64,
     /// The service's CPU time, in microseconds a request.
@@ -146,27 +163,54 @@ fn prefix(run: u32) -> String {
 
 impl Service {
     /// A host, under the name that tables call it by.
-    pub fn of(name: &'static str, host: &Host) -> Self {
+    pub fn of(name: String, is_in_postgres: bool, host: Host) -> Self {
         Self {
             name,
+            is_in_postgres,
             port: host.port,
-            process: host.id(),
+            server: Server::Host(host),
         }
     }
 
-    /// Saves the users to GET, and sees that they can be.
-    pub fn seed(&self) -> Result<()> {
+    /// The process with which the tree of its processes begins.
+    pub fn process(&self) -> u32 {
+        match &self.server {
+            Server::Host(host) => host.id(),
+            Server::Process(process) => process.id(),
+        }
+    }
+
+    /// Saves the users to GET, and returns their greetings.
+    fn seed(&self) -> Result<Vec<Vec<u8>>> {
         let mut connection = Connection::open(self.port)?;
-        for number in 0..USERS {
+        let mut greeting = |number| {
             let (year, month, day) = (1900 + number % 120, 1 + number % 12, 1 + number % 28);
             let user = username(SEEDED, number);
-            let date = format!("{year}-{month:02}-{day:02}");
-            put(&mut connection, &user, &date)
-                .and_then(|()| get(&mut connection, &user))
-                .context(self.name)?;
-        }
-        Ok(())
+            put(
+                &mut connection,
+                &user,
+                &format!("{year}-{month:02}-{day:02}"),
+            )?;
+            get(&mut connection, &user)
+        };
+        (0..USERS).map(&mut greeting).collect()
     }
+}
+
+/// Saves the users to GET in each service, and sees that they greet in the same words.
+pub fn seed(services: &[Service]) -> Result<()> {
+    announce("saving the users to GET");
+    let mut first = None;
+    for service in services {
+        let greetings = service.seed().with_context(|| service.name.clone())?;
+        ensure!(
+            *first.get_or_insert_with(|| greetings.clone()) == greetings,
+            "{} greets in other words than {}",
+            service.name,
+            services[0].name
+        );
+    }
+    Ok(())
 }
 
 impl fmt::Display for Measurement {
@@ -254,7 +298,7 @@ impl Load<'_> {
         fs::write(self.log, "")?;
         let both = || -> Result<(Usage, Usage)> {
             let database = self.database.map(usage).transpose()?;
-            Ok((usage(service.process)?, database.unwrap_or_default()))
+            Ok((usage(service.process())?, database.unwrap_or_default()))
         };
         let before = both()?;
         let mut wrk = Process::start(&mut command, Some(self.log))?;
@@ -264,19 +308,23 @@ impl Load<'_> {
             if let Some(status) = wrk.try_wait()? {
                 break status;
             }
-            memory = memory.max(usage(service.process)?.memory);
+            memory = memory.max(usage(service.process())?.memory);
         };
         let after = both()?;
         let output = fs::read_to_string(self.log)?;
         let last = output.lines().last().unwrap_or_default();
         ensure!(status.success(), "wrk failed: {last}");
-        let counts = counts(&output).with_context(|| format!("wrk said: {last}"))?;
-        let [requests, duration, p50, p99, refused, lost] = counts;
+        let Counts {
+            totals: [requests, duration, refused, lost],
+            latencies,
+        } = counts(&output).with_context(|| format!("wrk said: {last}"))?;
         ensure!(
             refused == 0 && lost == 0 && requests > 0,
             "{refused} of {requests} requests were refused and {lost} failed: \
              results of a service that fails say nothing"
         );
+        let interval = duration / (requests / u64::from(self.connections)).max(1);
+        let latencies = Histogram::observed(latencies, interval, requests)?;
         // Neither comes near the 52 bits from which on this would round.
         #[allow(clippy::cast_precision_loss, reason = "see above")]
         let number = |count: u64| count as f64;
@@ -288,8 +336,10 @@ impl Load<'_> {
         Ok(Sample {
             requests,
             throughput: number(requests) / number(duration) * 1e6,
-            p50: number(p50) / 1e3,
-            p99: number(p99) / 1e3,
+            p50: number(latencies.percentile(50)) / 1e3,
+            p90: number(latencies.percentile(90)) / 1e3,
+            p99: number(latencies.percentile(99)) / 1e3,
+            stalled: number(latencies.over(STALL)) / number(requests) * 100.0,
             memory: number(memory) / 1e6,
             cpu_time,
             cpu_time_with_database: cpu_time + each(before.1, after.1),
@@ -297,12 +347,29 @@ impl Load<'_> {
     }
 }
 
-/// The numbers that load.lua prints.
-fn counts(output: &str) -> Option<[u64; 6]> {
-    let mut lines = output.lines();
-    let line = lines.find_map(|line| line.strip_prefix("load: "))?;
-    let numbers = line.split_whitespace().map(|word| word.parse().ok());
-    numbers.collect::<Option<Vec<u64>>>()?.try_into().ok()
+/// What load.lua prints.
+#[derive(Debug, PartialEq)]
+struct Counts {
+    /// Requests, microseconds, requests that were refused, and requests that failed.
+    totals: [u64; 4],
+    /// How often each latency in microseconds occurred.
+    latencies: BTreeMap<u64, u64>,
+}
+
+fn counts(output: &str) -> Option<Counts> {
+    let rows = |label| {
+        let lines = output
+            .lines()
+            .filter_map(move |line| line.strip_prefix(label));
+        lines.map(|line| line.split(' ').map(|word| word.parse().ok()).collect())
+    };
+    let totals: Option<Vec<u64>> = rows("load: ").next()?;
+    let latencies = rows("latency: ")
+        .map(|row: Option<Vec<u64>>| Some(<[u64; 2]>::try_from(row?).ok()?.into()));
+    Some(Counts {
+        totals: totals?.try_into().ok()?,
+        latencies: latencies.collect::<Option<_>>()?,
+    })
 }
 
 #[cfg(test)]
@@ -319,8 +386,13 @@ mod tests {
 
     #[test]
     fn reads_what_the_script_prints() {
-        let output = "Running 1s test\nload: 5 1000000 300 900 0 1\n";
-        assert_eq!(counts(output), Some([5, 1_000_000, 300, 900, 0, 1]));
+        let output = "Running 1s test\nload: 5 1000000 0 1\nlatency: 300 4\nlatency: 900 1\n";
+        let read = Counts {
+            totals: [5, 1_000_000, 0, 1],
+            latencies: BTreeMap::from([(300, 4), (900, 1)]),
+        };
+        assert_eq!(counts(output), Some(read));
         assert_eq!(counts("load: 5"), None);
+        assert_eq!(counts("load: 5 1000000 0 1\nlatency: x 1"), None);
     }
 }

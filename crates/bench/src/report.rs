@@ -3,6 +3,7 @@
 use std::{
     fmt::{self, Display, Formatter},
     fs,
+    ops::Range,
     path::Path,
 };
 
@@ -17,10 +18,10 @@ use crate::{
 const BEGIN: &str = "<!-- results: begin -->";
 const END: &str = "<!-- results: end -->";
 
-/// What was measured of some services, of which the last is the baseline.
+/// What was measured of some services, of which the first is the baseline.
 pub struct Results {
     /// The services' names.
-    pub services: Vec<&'static str>,
+    pub services: Vec<String>,
     /// The loads.
     pub cells: Vec<Cell>,
 }
@@ -36,15 +37,23 @@ pub struct Cell {
 }
 
 /// A column: its name, its decimals, and where it is in a sample.
-type Column = (&'static str, usize, fn(&Sample) -> f64);
+#[derive(Clone, Copy)]
+struct Column(&'static str, usize, fn(&Sample) -> f64);
 
-const COLUMNS: [Column; 6] = [
-    ("requests/s", 0, |sample| sample.throughput),
-    ("p50, ms", 2, |sample| sample.p50),
-    ("p99, ms", 2, |sample| sample.p99),
-    ("memory, MB", 0, |sample| sample.memory),
-    ("CPU time, µs/request", 0, |sample| sample.cpu_time),
-    ("with Postgres's", 0, |sample| sample.cpu_time_with_database),
+const THROUGHPUT: Column = Column("requests/s", 0, |sample| sample.throughput);
+
+/// Often 0, so there is no ratio of it.
+const STALLED: Column = Column("over 30 ms, %", 2, |sample| sample.stalled);
+
+const COLUMNS: [Column; 8] = [
+    THROUGHPUT,
+    Column("p50, ms", 2, |sample| sample.p50),
+    Column("p90, ms", 2, |sample| sample.p90),
+    Column("p99, ms", 2, |sample| sample.p99),
+    STALLED,
+    Column("memory, MB", 0, |sample| sample.memory),
+    Column("CPU time, µs/request", 0, |sample| sample.cpu_time),
+    Column("with Postgres's", 0, |sample| sample.cpu_time_with_database),
 ];
 
 impl Cell {
@@ -60,41 +69,76 @@ impl Cell {
 }
 
 impl Results {
-    /// A row for each load and each of the first `services`, with `text` in each column.
-    fn table(&self, services: usize, text: impl Fn(&Cell, usize, Column) -> String) -> String {
+    /// A row for each load and each of `services`, with `text` in each of `columns`.
+    fn table(
+        &self,
+        services: Range<usize>,
+        columns: &[Column],
+        text: impl Fn(&Cell, usize, Column) -> String,
+    ) -> String {
         let row = |cell: &Cell, service: usize| {
-            let labels = [
+            let mut row = vec![
                 cell.method.to_string(),
                 cell.connections.to_string(),
-                self.services[service].to_owned(),
+                self.services[service].clone(),
             ];
-            let columns = COLUMNS.map(|column| text(cell, service, column));
-            [&labels[..], &columns].concat()
+            row.extend(columns.iter().map(|column| text(cell, service, *column)));
+            row
         };
         let cells = self.cells.iter();
-        let rows = cells.flat_map(|cell| (0..services).map(move |service| row(cell, service)));
+        let rows = cells.flat_map(|cell| services.clone().map(move |service| (cell, service)));
         table(
             &["request", "connections", "service"],
-            &COLUMNS.map(|(name, _, _)| name),
-            rows,
+            &columns
+                .iter()
+                .map(|Column(name, ..)| *name)
+                .collect::<Vec<_>>(),
+            rows.map(|(cell, service)| row(cell, service)),
+        )
+    }
+
+    /// The services' requests a second under one load, if that was measured.
+    pub fn throughputs(&self, method: Method, connections: u32) -> Option<Vec<(&str, f64)>> {
+        let mut cells = self.cells.iter();
+        let cell = cells.find(|cell| cell.method == method && cell.connections == connections)?;
+        let Column(_, _, value) = THROUGHPUT;
+        let names = self.services.iter().map(String::as_str);
+        Some(
+            names
+                .enumerate()
+                .map(|(service, name)| (name, cell.median(service, value)))
+                .collect(),
         )
     }
 }
 
 impl Display for Results {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let baseline = self.services.len() - 1;
-        let ratios = self.table(baseline, |cell, service, (column, _, value)| {
-            let ratio = cell.median(service, value) / cell.median(baseline, value);
-            let (low, high) = cell.spread(service, baseline);
-            match column {
-                "requests/s" => format!("{ratio:.2} ({low:.2} to {high:.2})"),
-                _ => format!("{ratio:.2}"),
-            }
-        });
-        let medians = self.table(baseline + 1, |cell, service, (_, decimals, value)| {
-            format!("{:.decimals$}", cell.median(service, value))
-        });
+        let (baseline, all) = (0, 0..self.services.len());
+        let with_ratio = COLUMNS
+            .into_iter()
+            .filter(|Column(name, ..)| *name != STALLED.0);
+        let with_ratio: Vec<Column> = with_ratio.collect();
+        let ratios = self.table(
+            1..all.end,
+            &with_ratio,
+            |cell, service, Column(name, _, value)| {
+                let ratio = cell.median(service, value) / cell.median(baseline, value);
+                let (low, high) = cell.spread(service, baseline);
+                if name == THROUGHPUT.0 {
+                    format!("{ratio:.2} ({low:.2} to {high:.2})")
+                } else {
+                    format!("{ratio:.2}")
+                }
+            },
+        );
+        let medians = self.table(
+            all,
+            &COLUMNS,
+            |cell, service, Column(_, decimals, value)| {
+                format!("{:.decimals$}", cell.median(service, value))
+            },
+        );
         write!(
             f,
             "### Ratios to {}\n\n\
@@ -141,6 +185,46 @@ fn replaced(old: &str, results: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn sample(throughput: f64) -> Sample {
+        Sample {
+            requests: 1000,
+            throughput,
+            p50: 1.0,
+            p90: 2.0,
+            p99: 3.0,
+            stalled: 0.0,
+            memory: 100.0,
+            cpu_time: 250.0,
+            cpu_time_with_database: 400.0,
+        }
+    }
+
+    #[test]
+    fn ratios_are_to_the_first_service() {
+        let results = Results {
+            services: vec!["one".to_owned(), "other".to_owned()],
+            cells: vec![Cell {
+                method: Method::Get,
+                connections: 8,
+                samples: vec![vec![sample(1000.0)], vec![sample(500.0)]],
+            }],
+        };
+        let text = results.to_string();
+        for row in [
+            "### Ratios to one",
+            "| GET | 8 | other | 0.50 (0.50 to 0.50) | 1.00 | 1.00 | 1.00 | 1.00 | 1.00 | 1.00 |",
+            "| GET | 8 | one | 1000 | 1.00 | 2.00 | 3.00 | 0.00 | 100 | 250 | 400 |",
+        ] {
+            assert!(
+                text.lines().any(|line| line == row),
+                "{row} is not in {text}"
+            );
+        }
+        let throughputs = vec![("one", 1000.0), ("other", 500.0)];
+        assert_eq!(results.throughputs(Method::Get, 8), Some(throughputs));
+        assert_eq!(results.throughputs(Method::Put, 8), None);
+    }
 
     #[test]
     fn figures_replace_figures() {

@@ -73,7 +73,7 @@ const NEWEST: (u32, u32) = (u32::MAX, 0);
 /// it then takes; where not every version does the job, those that fit, and how it says its own.
 /// The oldest Spin with the component's WASI interfaces is 3.4.
 #[rustfmt::skip]
-static TABLE: [Tool; 66] = [
+static TABLE: [Tool; 67] = [
     Tool::new("amtool",               Debian("prometheus-alertmanager"), 45),
     // All of Argo CD is one program, which its environment tells what to be.
     Tool::new("argocd-application-controller", Go("argocd", "github.com/argoproj/argo-cd/v3/cmd"), 6000),
@@ -136,6 +136,7 @@ static TABLE: [Tool; 66] = [
     Tool::new("python/backup",        PyPi("backup", None), 280),
     Tool::new("python/checkov",       PyPi("checkov", None), 270),
     Tool::new("python/fastapi",       PyPi("fastapi", None), 120),
+    Tool::new("python/fastapi-tutorial", PyPi("fastapi-tutorial", None), 150),
     Tool::new("python/manifests",     PyPi("manifests", None), 120),
     Tool::new("python/observability", PyPi("observability", None), 25),
     Tool::new("python/openapi",       PyPi("openapi", None), 85),
