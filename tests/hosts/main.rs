@@ -178,13 +178,12 @@ impl HostUnderTest {
             self.trial("a release's smoke test passes", move |_| {
                 smoke::smoke_test(key_value)
             }),
+            self.trial("head and body arrive as one TCP segment", move |it| {
+                segments::one_per_response(key_value, it.kind)
+            }),
         ]);
         if self.kind == HostKind::SpinP3 {
             trials.extend(instances::trials(self));
-        } else {
-            // On WASI 0.3, no guest can see to it: docs/decisions/0023-wasi-0.3.md.
-            let name = "head and body arrive as one TCP segment";
-            trials.push(self.trial(name, move |_| segments::one_per_response(key_value)));
         }
         trials.extend(hostile_input::trials(self, key_value));
         trials.extend(self.shared_trials("key-value", key_value, today));

@@ -4,24 +4,38 @@ use std::{io, mem, os::fd::AsRawFd};
 
 use anyhow::{Result, ensure};
 use harness::client::Connection;
+use tools::HostKind;
 
 /// How often each path is requested, over one keep-alive connection. Often, because wash splits only
 /// one response in 200 or so if the head is set before the body is written.
 const REQUESTS: usize = 200;
 
-pub fn one_per_response(port: u16) -> Result<()> {
+pub fn one_per_response(port: u16, kind: HostKind) -> Result<()> {
     let mut connection = Connection::open(port)?;
     for path in ["/livez", "/hello/Nobody", "/docs"] {
+        let mut split = 0;
         for number in 1..=REQUESTS {
             let before = segments_received(&connection)?;
             let answer = connection.exchange("GET", path, &[], b"")?;
             let segments = segments_received(&connection)? - before;
             let length = answer.header("content-length");
             ensure!(
-                segments == 1 && length.is_some(),
+                (1..=2).contains(&segments) && length.is_some(),
                 "request {number} for {path}: {length:?} bytes in {segments} segments"
             );
+            split += usize::from(segments == 2);
         }
+        // On WASI 0.3 a thread of the host's that is late splits a response: a few of a thousand,
+        // and more beside other trials. With a turn less before the response, it is most of them.
+        let allowed = if kind == HostKind::SpinP3 {
+            REQUESTS / 10
+        } else {
+            0
+        };
+        ensure!(
+            split <= allowed,
+            "{split} of {REQUESTS} responses for {path} came in two segments"
+        );
     }
     Ok(())
 }

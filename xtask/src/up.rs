@@ -15,10 +15,9 @@ pub struct Options {
     /// The host: Spin where it can be had, else wasmCloud
     #[arg(long)]
     host: Option<HostKind>,
-    /// The version of WASI. 0.3 takes Spin 4.1 or later: it answers more requests and bounds each
-    /// call to the store, and until Spin sets TCP_NODELAY, a few of a hundred take 40 ms longer
-    #[arg(long, value_enum, default_value_t = Wasi::P2)]
-    wasi: Wasi,
+    /// The version of WASI [default: 0.3 on Spin 4.1 or later, else 0.2]
+    #[arg(long, value_enum)]
+    wasi: Option<Wasi>,
     /// Which store keeps the users
     #[arg(long, value_enum, default_value_t = StoreKind::KeyValue)]
     store: StoreKind,
@@ -59,12 +58,24 @@ pub fn run(options: &Options) -> Result<()> {
     );
     let url = options.url.as_deref().map(Address::parse).transpose()?;
     let (mut kind, program) = choose(options.host)?;
-    if options.wasi == Wasi::P3 {
-        ensure!(
-            kind.is_spin(),
-            "hello's component for WASI 0.3 is for Spin 4.1 or later: take --wasi 0.2 on wasmCloud"
-        );
-        kind = HostKind::SpinP3;
+    match options.wasi {
+        Some(Wasi::P3) => {
+            ensure!(
+                kind.is_spin(),
+                "hello's component for WASI 0.3 is for Spin 4.1 or later: take --wasi 0.2 on wasmCloud"
+            );
+            kind = HostKind::SpinP3;
+        }
+        Some(Wasi::P2) => {
+            ensure!(
+                kind != HostKind::SpinP3,
+                "--host spin-p3 is WASI 0.3: take --host spin with --wasi 0.2"
+            );
+        }
+        None if kind.is_spin() && HostKind::SpinP3.require(&program).is_ok() => {
+            kind = HostKind::SpinP3;
+        }
+        None => {}
     }
     kind.require(&program)?;
     componentize::build(Some(kind))?;

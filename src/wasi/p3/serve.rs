@@ -27,7 +27,8 @@ where
     let session = Session::new(host);
     let request = incoming::convert(request);
     let (response, exchange) = Exchange::respond::<P3, _, _>(request, &session).await;
-    let message = exchange.message(response);
+    let response = outgoing::response(exchange.message(response)).await;
+
     let duration = exchange.duration::<P3>();
     buffer.log(&exchange.line(duration, &session), log_level(host));
     if matches!(host.counters(), Ok(Some(_))) {
@@ -35,7 +36,7 @@ where
         recorded.expect("the buffer is in memory");
     }
     buffer.schedule_flush(H::NAME);
-    outgoing::response(message)
+    response
 }
 
 /// WASI 0.3's clocks and random numbers.
