@@ -33,6 +33,10 @@ pub fn trials(under_test: &HostUnderTest) -> Vec<Trial> {
             restarted,
         ),
         under_test.trial(
+            "postgres: more clients than Spin lends connections: none is refused",
+            crowded,
+        ),
+        under_test.trial(
             "a host that is killed loses what it counted in the last moment, and no user",
             killed,
         ),
@@ -130,6 +134,29 @@ fn restarted(under_test: HostUnderTest) -> Result<()> {
     for (method, body, status) in [("GET", &b""[..], 200), ("PUT", PUT, 204), ("GET", b"", 200)] {
         expect(&mut connection, method, "/hello/Edsger", body, status)?;
     }
+    pair.end()
+}
+
+/// Spin lends out 64 connections to an address. An instance that kept one for as long as it lives, while
+/// others wait for theirs, starved those until their deadline.
+fn crowded(under_test: HostUnderTest) -> Result<()> {
+    const CLIENTS: usize = 256;
+    const REQUESTS: usize = 8;
+    let pair = Pair::start(&under_test)?;
+    expect(&mut pair.host.connect()?, "PUT", "/hello/Edsger", PUT, 204)?;
+    let client = || {
+        let mut connection = pair.host.connect()?;
+        for _ in 0..REQUESTS {
+            expect(&mut connection, "GET", "/hello/Edsger", b"", 200)?;
+        }
+        anyhow::Ok(())
+    };
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(client)).collect();
+        clients
+            .into_iter()
+            .try_for_each(|client| client.join().expect("a client does not panic"))
+    })?;
     pair.end()
 }
 
