@@ -140,8 +140,8 @@ fn restarted(under_test: HostUnderTest) -> Result<()> {
 /// Spin lends out 64 connections to an address. An instance that kept one for as long as it lives, while
 /// others wait for theirs, starved those until their deadline.
 fn crowded(under_test: HostUnderTest) -> Result<()> {
-    const CLIENTS: usize = 256;
-    const REQUESTS: usize = 8;
+    const CLIENTS: usize = 320;
+    const REQUESTS: usize = 32;
     let pair = Pair::start(&under_test)?;
     expect(&mut pair.host.connect()?, "PUT", "/hello/Edsger", PUT, 204)?;
     let client = || {
