@@ -8,7 +8,8 @@ use std::{
 
 use anyhow::{Context, Result};
 use harness::{
-    host::{Store, choose, free_port},
+    host::{Store, free_port},
+    postgres::Postgres,
     process::end_all_on_signal,
 };
 use tools::{
@@ -17,6 +18,7 @@ use tools::{
 };
 
 use crate::{
+    compare::{hosts, label},
     load::{self, Measurement, Method, Service},
     report::Results,
 };
@@ -26,39 +28,67 @@ use crate::{
 pub struct Options {
     /// The revision to compare with, as git names it
     revision: String,
+    /// Keep the users in a Postgres that is started for it, not in key-value
+    #[arg(long)]
+    postgres: bool,
     #[command(flatten)]
     measurement: Measurement,
 }
 
-/// Measures GETs from key-value, and prints tables in Markdown.
+/// Measures GETs, and prints tables in Markdown.
 pub fn run(options: &Options) -> Result<()> {
     end_all_on_signal()?;
     load::prepare()?;
-    let (kind, program) = choose(options.measurement.host)?;
-    componentize::build(Some(kind))?;
+    let (hosts, program) = hosts(options.measurement.host)?;
+    let kind = hosts[0];
+    for host in &hosts {
+        componentize::build(Some(*host))?;
+    }
     let earlier = earlier(kind, &options.revision)?;
 
     let directory = tools::fresh("bench/run")?;
-    let start = |name: &str, artifact: &Path| {
-        let (data, port) = (directory.join(name), free_port()?);
-        crate::start(kind, &program, artifact, port, Store::Shipped, &data)
+    let postgres = if options.postgres {
+        let settings = ["max_connections=2000".to_owned()];
+        Some(Postgres::start_with(
+            &directory.join("postgres"),
+            &settings,
+        )?)
+    } else {
+        None
     };
-    let services = [
-        ("the revision", start("earlier", &earlier)?),
-        ("this tree", start("this", &kind.artifact())?),
-    ]
-    .map(|(name, host)| Service::of(name.to_owned(), false, host));
+    let address = postgres.as_ref().map(Postgres::service);
+    let service = |name: String, kind: HostKind, artifact: &Path| {
+        let (data, port) = (directory.join(&name), free_port()?);
+        let store = address.as_ref().map_or(Store::Shipped, Store::Postgres);
+        let host = crate::start(kind, &program, artifact, port, store, &data)?;
+        anyhow::Ok(Service::of(name, postgres.is_some(), host))
+    };
+    let mut services = vec![service("the revision".to_owned(), kind, &earlier)?];
+    for host in &hosts {
+        let name = format!("this tree, {}", label(*host));
+        services.push(service(name, *host, &host.artifact())?);
+    }
     load::seed(&services)?;
-    let cells =
-        options
-            .measurement
-            .measure(&[Method::Get], &services, None, &directory.join("wrk.log"))?;
-    let services = services.iter().map(|it| it.name.clone()).collect();
+    let cells = options.measurement.measure(
+        &[Method::Get],
+        &services,
+        postgres.as_ref().map(Postgres::id).transpose()?,
+        &directory.join("wrk.log"),
+    )?;
+    let store = if options.postgres {
+        "Postgres"
+    } else {
+        "key-value"
+    };
     println!(
-        "GETs from key-value on {kind}, this tree beside {}; {}\n\n{}",
+        "GETs from {store} on {}, this tree beside {}; {}\n\n{}",
+        tools::version(&program),
         options.revision,
         options.measurement,
-        Results { services, cells }
+        Results {
+            services: services.iter().map(|it| it.name.clone()).collect(),
+            cells
+        }
     );
     Ok(())
 }

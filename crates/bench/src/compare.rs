@@ -153,7 +153,7 @@ pub fn run(options: &Options) -> Result<()> {
 
 /// The hosts that hello runs on, and their program: what is chosen, else Spin with each version of WASI
 /// that it takes.
-fn hosts(chosen: Option<HostKind>) -> Result<(Vec<HostKind>, PathBuf)> {
+pub fn hosts(chosen: Option<HostKind>) -> Result<(Vec<HostKind>, PathBuf)> {
     let (host, program) = choose(chosen)?;
     let mut hosts = vec![host];
     if chosen.is_none() && host == HostKind::Spin {
@@ -166,7 +166,7 @@ fn hosts(chosen: Option<HostKind>) -> Result<(Vec<HostKind>, PathBuf)> {
 }
 
 /// What the tables call hello on a host.
-fn label(host: HostKind) -> &'static str {
+pub fn label(host: HostKind) -> &'static str {
     match host {
         HostKind::Spin => "WASI 0.2",
         HostKind::SpinP3 => "WASI 0.3",
