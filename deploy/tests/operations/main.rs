@@ -82,6 +82,7 @@ fn exposition() -> String {
     };
     let build = exposition::Build {
         host: "spin",
+        wasi: "0.2",
         store: "postgres",
     };
     let took = Duration::from_millis(1);
