@@ -16,7 +16,7 @@ pub(crate) mod debian;
 pub mod go;
 pub mod node;
 pub mod python;
-mod spin;
+pub(crate) mod spin;
 
 use std::{
     fmt, fs,

@@ -26,7 +26,7 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-pub use fetch::{debian::library_path, node, python, sha256};
+pub use fetch::{debian::library_path, node, python, sha256, spin::VERSION as SPIN_RELEASE};
 pub use find::{binary, find, find_or_fetch, path, plan, version};
 
 /// The project's directory.
@@ -143,7 +143,8 @@ impl From<HostKind> for &'static str {
 }
 
 /// Whether the Spin that calls itself `version`, as in `spin 4.1.0 (…)`, runs WASI 0.3.
-fn runs_p3(version: &str) -> bool {
+#[must_use]
+pub fn runs_p3(version: &str) -> bool {
     let mut numbers = version.split(|c: char| !c.is_ascii_digit());
     let mut next = || numbers.find_map(|number| number.parse::<u32>().ok());
     (next(), next()) >= (Some(4), Some(1))

@@ -158,7 +158,10 @@ fn same_as_ci(tree: &Path) -> Result<()> {
     for part in xtask(&["test", "--list"])?.lines() {
         let command = format!("cargo xtask test --part {part}");
         let runs = |run: &String| run == &command || run.starts_with(&format!("{command} "));
-        ensure!(commands.iter().any(runs), "no job runs `{command}`");
+        // Where the release that a job fetches is older than what this part takes.
+        let is_ahead = part == "spin-p3" && !tools::runs_p3(tools::SPIN_RELEASE);
+        let has_job = commands.iter().any(runs) || is_ahead;
+        ensure!(has_job, "no job runs `{command}`");
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use super::sha256;
 use crate::{directory, run::run};
 
 /// The release that is fetched.
-pub(super) const VERSION: &str = "v4.0.2";
+pub const VERSION: &str = "v4.0.2";
 
 pub(super) fn fetch() -> Result<()> {
     let machine = match (OS, ARCH) {
