@@ -15,7 +15,7 @@ pub struct Options {
     /// The host: Spin where it can be had, else wasmCloud
     #[arg(long)]
     host: Option<HostKind>,
-    /// The version of WASI [default: 0.3 on Spin 4.1 or later, else 0.2]
+    /// The version of WASI [default: that of --host; without it, 0.3 on Spin 4.1 or later, else 0.2]
     #[arg(long, value_enum)]
     wasi: Option<Wasi>,
     /// Which store keeps the users
@@ -72,7 +72,10 @@ pub fn run(options: &Options) -> Result<()> {
                 "--host spin-p3 is WASI 0.3: take --host spin with --wasi 0.2"
             );
         }
-        None if kind.is_spin() && HostKind::SpinP3.require(&program).is_ok() => {
+        None if options.host.is_none()
+            && kind.is_spin()
+            && HostKind::SpinP3.require(&program).is_ok() =>
+        {
             kind = HostKind::SpinP3;
         }
         None => {}
