@@ -127,7 +127,7 @@ pub fn wait_for(host: &Host, method: &str, target: &str, body: &[u8], status: u1
 }
 
 /// The address of a Postgres that is not one.
-pub fn no_postgres(port: u16) -> Address {
+fn no_postgres(port: u16) -> Address {
     Address {
         host: "127.0.0.1".to_owned(),
         port,

@@ -44,7 +44,7 @@ pub fn run() -> Result<()> {
         Compiler::find_or_fetch()?
             .clippy()
             .arg("--locked")
-            .args(hosts("--package"))
+            .args(packages("--package", &HostKind::ALL))
             // For the Debian compiler, there is no `cargo clippy` to pass an option through.
             .env("RUSTFLAGS", "--deny=warnings")
             .current_dir(root()),
@@ -56,14 +56,14 @@ pub fn native(subcommand: &str) -> Command {
     let mut cargo = Command::new("cargo");
     cargo
         .args([subcommand, "--locked", "--workspace"])
-        .args(hosts("--exclude"))
+        .args(packages("--exclude", &HostKind::ALL))
         .current_dir(root());
     cargo
 }
 
-/// `option` with each of the hosts' packages.
-pub fn hosts(option: &str) -> impl Iterator<Item = String> {
-    HostKind::ALL
-        .into_iter()
+/// `option` with the package of each of `hosts`.
+pub fn packages(option: &str, hosts: &[HostKind]) -> impl Iterator<Item = String> {
+    hosts
+        .iter()
         .flat_map(move |host| [option.to_owned(), format!("hello-{host}")])
 }

@@ -17,7 +17,7 @@ use crate::kept::Kept;
 /// A database.
 pub struct PostgresStore {
     /// A libpq connection string.
-    pub address: String,
+    pub address: Rc<str>,
     /// The connection that the instance keeps.
     pub connection: Rc<Kept<Connection>>,
 }
@@ -27,7 +27,7 @@ impl PostgresStore {
         &self,
         call: impl AsyncFn(&Connection) -> Result<R, Error>,
     ) -> Result<R, StoreError> {
-        let open = async || Connection::open(self.address.as_str()).await;
+        let open = async || Connection::open(&*self.address).await;
         let called = self.connection.call(open, call).await;
         called.map_err(unavailable)
     }

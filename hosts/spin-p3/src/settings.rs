@@ -36,7 +36,7 @@ pub struct Settings {
     store: Setting,
     log_level: Setting,
     /// The address of Postgres, a libpq connection string; empty with another store.
-    pub postgres: Result<String, StoreError>,
+    pub postgres: Result<Rc<str>, StoreError>,
 }
 
 impl Settings {
@@ -50,9 +50,9 @@ impl Settings {
                 values.push(variables::get(name).await.unwrap_or_default());
             }
             let mut values = values.into_iter();
-            address(|_| values.next().unwrap_or_default())
+            address(|_| values.next().unwrap_or_default()).map(Rc::from)
         } else {
-            Ok(String::new())
+            Ok(Rc::from(""))
         };
         Self {
             store,
