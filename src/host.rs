@@ -48,6 +48,23 @@ pub trait Host {
     fn counters(&self) -> Result<Option<Self::Counters>, StoreError>;
 }
 
+/// Variables that a host may hold together, a line each: then one call reads them.
+const LINES: [&str; 2] = ["store", "log_level"];
+
+/// The value of the setting `name` in `lines`, one of the lines `store` and `log_level`.
+///
+/// ```
+/// use hello::host::setting_in;
+///
+/// assert_eq!(setting_in("postgres\nwarn", "log_level").as_deref(), Some("warn"));
+/// assert_eq!(setting_in("postgres\nwarn", "metrics"), None);
+/// ```
+#[must_use]
+pub fn setting_in(lines: &str, name: &str) -> Option<String> {
+    let position = LINES.into_iter().position(|line| line == name)?;
+    lines.split('\n').nth(position).map(str::to_owned)
+}
+
 /// A host during one request: the user store is looked up on first use, and once. `/livez` does
 /// not use it.
 ///

@@ -20,7 +20,7 @@ pub const UPSERT: &str = "INSERT INTO users (username, date_of_birth) VALUES ($1
 pub const PING: &str = "SELECT EXISTS (SELECT FROM users)";
 
 /// The variables of the address, each with its keyword in a libpq connection string.
-pub const VARIABLES: [(&str, &str); 6] = [
+const VARIABLES: [(&str, &str); 6] = [
     ("postgres_host", "host"),
     ("postgres_port", "port"),
     ("postgres_database", "dbname"),
@@ -32,23 +32,29 @@ pub const VARIABLES: [(&str, &str); 6] = [
 /// The placeholder in spin.toml for a host that is not configured: Spin refuses an empty one.
 const NO_HOST: &str = "postgres.invalid";
 
-/// The address, as a libpq connection string, of the [`VARIABLES`] that `get` returns.
+/// The address, as a libpq connection string, of the values of the [`VARIABLES`], a line each.
 ///
 /// ```
 /// use hello::store::postgres::address;
 ///
-/// let address = address(|_| "it's".to_owned()).expect("each is set");
-/// assert!(address.ends_with(r" sslmode='it\'s'"));
+/// let address = address("db\n5432\nhello\nhello\nit's\nrequire").expect("each is set");
+/// assert!(address.ends_with(r" password='it\'s' sslmode='require'"));
 /// ```
 ///
 /// # Errors
 ///
-/// [`StoreError::Misconfigured`], with the name of the variable that is not set.
-pub fn address(mut get: impl FnMut(&str) -> String) -> Result<String, StoreError> {
+/// [`StoreError::Misconfigured`], with the name of the variable that is not set, or if there are not
+/// as many lines as variables.
+pub fn address(values: &str) -> Result<String, StoreError> {
+    let values: Vec<&str> = values.split('\n').collect();
+    if values.len() != VARIABLES.len() {
+        return Err(StoreError::Misconfigured(
+            "a variable `postgres_…` contains a line break".to_owned(),
+        ));
+    }
     // The role's statement_timeout bounds the server's response, see migrations/.
     let mut address = String::from("connect_timeout=2 tcp_user_timeout=4");
-    for (variable, keyword) in VARIABLES {
-        let value = get(variable);
+    for ((variable, keyword), value) in VARIABLES.into_iter().zip(values) {
         if value.is_empty() || value == NO_HOST {
             return Err(StoreError::Misconfigured(format!(
                 "the variable `{variable}` is not set"
@@ -64,9 +70,14 @@ pub fn address(mut get: impl FnMut(&str) -> String) -> Result<String, StoreError
 mod tests {
     use super::*;
 
+    /// The values, a line each.
+    fn lines(value: impl Fn(&str) -> String) -> String {
+        VARIABLES.map(|(variable, _)| value(variable)).join("\n")
+    }
+
     #[test]
     fn an_address_has_every_variable_and_quotes_it() {
-        let all = address(|name| format!("{name} \\ '")).expect("each is set");
+        let all = address(&lines(|name| format!("{name} \\ '"))).expect("each is set");
         for (variable, keyword) in VARIABLES {
             let quoted = format!(r" {keyword}='{variable} \\ \''");
             assert!(all.contains(&quoted), "{quoted} in {all}");
@@ -80,9 +91,17 @@ mod tests {
             ("postgres_host", "postgres.invalid"),
             ("postgres_password", ""),
         ] {
-            let error = address(|name| if name == unset { value } else { "x" }.to_owned());
+            let values = lines(|name| if name == unset { value } else { "x" }.to_owned());
             let text = format!("the variable `{unset}` is not set");
-            assert_eq!(error, Err(StoreError::Misconfigured(text)));
+            assert_eq!(address(&values), Err(StoreError::Misconfigured(text)));
         }
+    }
+
+    #[test]
+    fn a_line_break_in_a_value_shifts_no_other_value() {
+        let text = "a variable `postgres_…` contains a line break".to_owned();
+        let error = Err(StoreError::Misconfigured(text));
+        assert_eq!(address(&lines(|_| "x\ny".to_owned())), error);
+        assert_eq!(address(""), error);
     }
 }

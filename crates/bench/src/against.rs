@@ -44,7 +44,7 @@ pub fn run(options: &Options) -> Result<()> {
     for host in &hosts {
         componentize::build(Some(*host))?;
     }
-    let earlier = earlier(kind, &options.revision)?;
+    let (tree, artifact) = earlier(kind, &options.revision)?;
 
     let directory = tools::fresh("bench/run")?;
     let postgres = if options.postgres {
@@ -57,16 +57,17 @@ pub fn run(options: &Options) -> Result<()> {
         None
     };
     let address = postgres.as_ref().map(Postgres::service);
-    let service = |name: String, kind: HostKind, artifact: &Path| {
-        let (data, port) = (directory.join(&name), free_port()?);
+    let service = |name: String, kind: HostKind, artifact: &Path, tree: Option<&Path>| {
+        let data = directory.join(&name);
         let store = address.as_ref().map_or(Store::Shipped, Store::Postgres);
-        let host = crate::start(kind, &program, artifact, port, store, &data)?;
+        let host = crate::start(kind, &program, artifact, free_port()?, store, &data, tree)?;
         anyhow::Ok(Service::of(name, postgres.is_some(), host))
     };
-    let mut services = vec![service("the revision".to_owned(), kind, &earlier)?];
+    let name = "the revision".to_owned();
+    let mut services = vec![service(name, kind, &artifact, Some(&tree))?];
     for host in &hosts {
         let name = format!("this tree, {}", label(*host));
-        services.push(service(name, *host, &host.artifact())?);
+        services.push(service(name, *host, &host.artifact(), None)?);
     }
     load::seed(&services)?;
     let cells = options.measurement.measure(
@@ -87,14 +88,15 @@ pub fn run(options: &Options) -> Result<()> {
         options.measurement,
         Results {
             services: services.iter().map(|it| it.name.clone()).collect(),
+            floors: Vec::new(),
             cells
         }
     );
     Ok(())
 }
 
-/// Builds `revision` as its own tasks build it, and returns the component.
-fn earlier(kind: HostKind, revision: &str) -> Result<PathBuf> {
+/// Builds `revision` as its own tasks build it, and returns its tree and the component.
+fn earlier(kind: HostKind, revision: &str) -> Result<(PathBuf, PathBuf)> {
     let git = |directory: &Path| {
         let mut git = Command::new("git");
         git.arg("-C").arg(directory);
@@ -134,9 +136,10 @@ fn earlier(kind: HostKind, revision: &str) -> Result<PathBuf> {
             .current_dir(&tree),
     )?;
     // Where an artifact lies has moved once.
-    ["target/components", "target/wasm32-wasip2/release"]
+    let artifact = ["target/components", "target/wasm32-wasip2/release"]
         .into_iter()
         .map(|place| tree.join(place).join(format!("hello_{kind}.wasm")))
         .find(|artifact| artifact.exists())
-        .with_context(|| format!("{revision} made no component for {kind}"))
+        .with_context(|| format!("{revision} made no component for {kind}"))?;
+    Ok((tree, artifact))
 }

@@ -33,6 +33,7 @@ fn start(
     Ok(Service {
         name: name.to_owned(),
         is_in_postgres: true,
+        is_floor: false,
         port,
         server: Server::Process(process),
     })

@@ -55,8 +55,12 @@ pub fn run(options: &Options) -> Result<()> {
     let (tuned, tutorial) = (FastApi::tuned()?, FastApi::tutorial()?);
     let native = Native::build()?;
     let (hosts, program) = hosts(options.measurement.host)?;
+    let mut floors = Vec::new();
     for host in &hosts {
         componentize::build(Some(*host))?;
+        // wasmCloud's component has none.
+        let floor = host.is_spin().then(|| componentize::build_floor(*host));
+        floors.push(floor.transpose()?);
     }
 
     let directory = tools::fresh("bench/run")?;
@@ -79,9 +83,18 @@ pub fn run(options: &Options) -> Result<()> {
         tutorial.start_tutorial(cores, &database, &directory.join("fastapi-tutorial"))?,
         native.start(&database, &directory.join("native"))?,
     ];
-    for host in &hosts {
-        services.push(hello(*host, &program, None, &directory)?);
-        services.push(hello(*host, &program, Some(&database), &directory)?);
+    for (host, floor) in hosts.iter().zip(&floors) {
+        for database in [None, Some(&database)] {
+            let artifact = host.artifact();
+            services.push(hello(*host, &program, &artifact, database, &directory)?);
+            if let Some(floor) = floor {
+                let directory = directory.join("floor");
+                let mut service = hello(*host, &program, floor, database, &directory)?;
+                service.name += ", floor";
+                service.is_floor = true;
+                services.push(service);
+            }
+        }
     }
 
     load::seed(&services)?;
@@ -131,6 +144,7 @@ pub fn run(options: &Options) -> Result<()> {
         .map(|(what, which)| [what.to_owned(), which.trim().to_owned()]);
     let results = Results {
         services: services.iter().map(|it| it.name.clone()).collect(),
+        floors: floors_of(&services),
         cells,
     };
     let plots = plots(&results);
@@ -174,10 +188,11 @@ pub fn label(host: HostKind) -> &'static str {
     }
 }
 
-/// Starts hello on `host`, with `database`, or with what the shipped configuration has for key-value.
+/// Starts hello, or its floor, on `host`, with `database`, or with what the shipped configuration has for key-value.
 fn hello(
     host: HostKind,
     program: &Path,
+    artifact: &Path,
     database: Option<&Address>,
     directory: &Path,
 ) -> Result<Service> {
@@ -186,16 +201,15 @@ fn hello(
         None => ("key-value", Store::Shipped),
     };
     let data = directory.join(format!("{host}-{store}"));
-    let started = start(
-        host,
-        program,
-        &host.artifact(),
-        free_port()?,
-        binding,
-        &data,
-    )?;
+    let started = start(host, program, artifact, free_port()?, binding, &data, None)?;
     let name = format!("{}, {store}", label(host));
     Ok(Service::of(name, database.is_some(), started))
+}
+
+/// Each service that is followed by its floor, with that.
+fn floors_of(services: &[Service]) -> Vec<(usize, usize)> {
+    let floors = (1..services.len()).filter(|at| services[*at].is_floor);
+    floors.map(|floor| (floor - 1, floor)).collect()
 }
 
 fn size(what: &str, bytes: u64) -> [String; 2] {

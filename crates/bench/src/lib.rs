@@ -124,7 +124,8 @@ fn exchange(
     Ok(answer.body)
 }
 
-/// Starts a host with a component, its store and its log in `data`.
+/// Starts a host with a component, its store and its log in `data`; with that of `earlier`, the tree
+/// of another revision, as that one is configured.
 fn start(
     kind: HostKind,
     program: &Path,
@@ -132,11 +133,13 @@ fn start(
     port: u16,
     store: Store,
     data: &Path,
+    earlier: Option<&Path>,
 ) -> Result<Host> {
     fs::create_dir_all(data)?;
     let log = data.join("log");
     let setup = Setup {
         store,
+        earlier,
         ..Setup::shipped(data, Some(&log))
     };
     Host::start_artifact(kind, program, artifact, port, setup)

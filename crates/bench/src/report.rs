@@ -3,7 +3,6 @@
 use std::{
     fmt::{self, Display, Formatter},
     fs,
-    ops::Range,
     path::Path,
 };
 
@@ -22,6 +21,8 @@ const END: &str = "<!-- results: end -->";
 pub struct Results {
     /// The services' names.
     pub services: Vec<String>,
+    /// Services, each with its floor.
+    pub floors: Vec<(usize, usize)>,
     /// The loads.
     pub cells: Vec<Cell>,
 }
@@ -45,6 +46,8 @@ const THROUGHPUT: Column = Column("requests/s", 0, |sample| sample.throughput);
 /// Often 0, so there is no ratio of it.
 const STALLED: Column = Column("over 30 ms, %", 2, |sample| sample.stalled);
 
+const CPU_TIME: Column = Column("CPU time, µs/request", 0, |sample| sample.cpu_time);
+
 const COLUMNS: [Column; 8] = [
     THROUGHPUT,
     Column("p50, ms", 2, |sample| sample.p50),
@@ -52,7 +55,7 @@ const COLUMNS: [Column; 8] = [
     Column("p99, ms", 2, |sample| sample.p99),
     STALLED,
     Column("memory, MB", 0, |sample| sample.memory),
-    Column("CPU time, µs/request", 0, |sample| sample.cpu_time),
+    CPU_TIME,
     Column("with Postgres's", 0, |sample| sample.cpu_time_with_database),
 ];
 
@@ -72,7 +75,7 @@ impl Results {
     /// A row for each load and each of `services`, with `text` in each of `columns`.
     fn table(
         &self,
-        services: Range<usize>,
+        services: &[usize],
         columns: &[Column],
         text: impl Fn(&Cell, usize, Column) -> String,
     ) -> String {
@@ -86,7 +89,7 @@ impl Results {
             row
         };
         let cells = self.cells.iter();
-        let rows = cells.flat_map(|cell| services.clone().map(move |service| (cell, service)));
+        let rows = cells.flat_map(|cell| services.iter().map(move |service| (cell, *service)));
         table(
             &["request", "connections", "service"],
             &columns
@@ -97,16 +100,63 @@ impl Results {
         )
     }
 
+    /// The services that are no floors.
+    fn measured(&self) -> Vec<usize> {
+        let is_floor = |at: &usize| self.floors.iter().any(|(_, floor)| floor == at);
+        (0..self.services.len())
+            .filter(|at| !is_floor(at))
+            .collect()
+    }
+
+    /// Ratios to the service that `baseline` gives for each.
+    fn ratios(
+        &self,
+        services: &[usize],
+        columns: &[Column],
+        baseline: impl Fn(usize) -> usize,
+    ) -> String {
+        self.table(
+            services,
+            columns,
+            |cell, service, Column(name, _, value)| {
+                let baseline = baseline(service);
+                let ratio = cell.median(service, value) / cell.median(baseline, value);
+                if name == THROUGHPUT.0 {
+                    let (low, high) = cell.spread(service, baseline);
+                    format!("{ratio:.2} ({low:.2} to {high:.2})")
+                } else {
+                    format!("{ratio:.2}")
+                }
+            },
+        )
+    }
+
+    /// hello beside the floors of its hosts, if there are any.
+    fn beside_floors(&self) -> String {
+        let services: Vec<usize> = self.floors.iter().map(|(service, _)| *service).collect();
+        if services.is_empty() {
+            return String::new();
+        }
+        let floor = |of: usize| {
+            let mut floors = self.floors.iter();
+            let found = floors.find(|(service, _)| *service == of);
+            found.expect("each has a floor").1
+        };
+        format!(
+            "### Ratios to the floor of the host\n\n{}\n",
+            self.ratios(&services, &[THROUGHPUT, CPU_TIME], floor)
+        )
+    }
+
     /// The services' requests a second under one load, if that was measured.
     pub fn throughputs(&self, method: Method, connections: u32) -> Option<Vec<(&str, f64)>> {
         let mut cells = self.cells.iter();
         let cell = cells.find(|cell| cell.method == method && cell.connections == connections)?;
         let Column(_, _, value) = THROUGHPUT;
-        let names = self.services.iter().map(String::as_str);
+        let services = self.measured().into_iter();
         Some(
-            names
-                .enumerate()
-                .map(|(service, name)| (name, cell.median(service, value)))
+            services
+                .map(|service| (&*self.services[service], cell.median(service, value)))
                 .collect(),
         )
     }
@@ -114,26 +164,15 @@ impl Results {
 
 impl Display for Results {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let (baseline, all) = (0, 0..self.services.len());
+        let baseline = 0;
         let with_ratio = COLUMNS
             .into_iter()
             .filter(|Column(name, ..)| *name != STALLED.0);
         let with_ratio: Vec<Column> = with_ratio.collect();
-        let ratios = self.table(
-            1..all.end,
-            &with_ratio,
-            |cell, service, Column(name, _, value)| {
-                let ratio = cell.median(service, value) / cell.median(baseline, value);
-                let (low, high) = cell.spread(service, baseline);
-                if name == THROUGHPUT.0 {
-                    format!("{ratio:.2} ({low:.2} to {high:.2})")
-                } else {
-                    format!("{ratio:.2}")
-                }
-            },
-        );
+        let ratios = self.ratios(&self.measured()[1..], &with_ratio, |_| baseline);
+        let all: Vec<usize> = (0..self.services.len()).collect();
         let medians = self.table(
-            all,
+            &all,
             &COLUMNS,
             |cell, service, Column(_, decimals, value)| {
                 format!("{:.decimals$}", cell.median(service, value))
@@ -144,8 +183,9 @@ impl Display for Results {
             "### Ratios to {}\n\n\
              Above 1 is better for requests/s, with the ratios of single rounds in brackets; \
              below 1 is better for all else.\n\n\
-             {ratios}\n### Results: medians\n\n{medians}",
-            self.services[baseline]
+             {ratios}\n{}### Results: medians\n\n{medians}",
+            self.services[baseline],
+            self.beside_floors()
         )
     }
 }
@@ -203,17 +243,22 @@ mod tests {
     #[test]
     fn ratios_are_to_the_first_service() {
         let results = Results {
-            services: vec!["one".to_owned(), "other".to_owned()],
+            services: ["one", "other", "other, floor"].map(str::to_owned).into(),
+            floors: vec![(1, 2)],
             cells: vec![Cell {
                 method: Method::Get,
                 connections: 8,
-                samples: vec![vec![sample(1000.0)], vec![sample(500.0)]],
+                samples: [1000.0, 500.0, 625.0]
+                    .map(|throughput| vec![sample(throughput)])
+                    .into(),
             }],
         };
         let text = results.to_string();
         for row in [
             "### Ratios to one",
             "| GET | 8 | other | 0.50 (0.50 to 0.50) | 1.00 | 1.00 | 1.00 | 1.00 | 1.00 | 1.00 |",
+            "### Ratios to the floor of the host",
+            "| GET | 8 | other | 0.80 (0.80 to 0.80) | 1.00 |",
             "| GET | 8 | one | 1000 | 1.00 | 2.00 | 3.00 | 0.00 | 100 | 250 | 400 |",
         ] {
             assert!(

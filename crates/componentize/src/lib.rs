@@ -30,13 +30,25 @@ pub fn build_as(host: Option<HostKind>, revision: &str) -> Result<()> {
     let compiler = Compiler::find_or_fetch()?;
     for host in host.map_or_else(|| HostKind::ALL.to_vec(), |host| vec![host]) {
         announce(&format!("building the component for {host}"));
-        let component = build_in(&tools::root(), &compiler, host, revision)?;
+        let component = build_in(&tools::root(), &compiler, host, &[], revision)?;
         let artifact = host.artifact();
         write_changed(&artifact, &component)
             .with_context(|| format!("cannot write {}", artifact.display()))?;
         eprintln!("{}: {} bytes", artifact.display(), component.len());
     }
     Ok(())
+}
+
+/// Builds the floor of `host`, the component that makes hello's calls to its host and has none of its
+/// logic, and returns where it is.
+pub fn build_floor(host: HostKind) -> Result<PathBuf> {
+    let compiler = Compiler::find_or_fetch()?;
+    announce(&format!("building the floor for {host}"));
+    let features = ["--features", "floor"];
+    let component = build_in(&tools::root(), &compiler, host, &features, &revision())?;
+    let file = host.artifact().with_extension("floor.wasm");
+    write_changed(&file, &component).with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(file)
 }
 
 /// Builds each component once more, from nothing and in another directory: it has to be the artifact
@@ -48,7 +60,7 @@ pub fn verify(host: Option<HostKind>) -> Result<()> {
     copy_tree(&copy)?;
     for host in host.map_or_else(|| HostKind::ALL.to_vec(), |host| vec![host]) {
         announce(&format!("building the component for {host} once more"));
-        let again = build_in(&copy, &compiler, host, &revision())?;
+        let again = build_in(&copy, &compiler, host, &[], &revision())?;
         let artifact = host.artifact();
         let difference = first_difference(&fs::read(&artifact)?, &again);
         if let Some(at) = difference {
@@ -78,6 +90,7 @@ fn build_in(
     directory: &Path,
     compiler: &Compiler,
     host: HostKind,
+    features: &[&str],
     revision: &str,
 ) -> Result<Vec<u8>> {
     let cargo_home = env::var_os("CARGO_HOME").map(PathBuf::from);
@@ -98,6 +111,7 @@ fn build_in(
             .cargo("build")
             .args(["--release", "--locked", "--package"])
             .arg(format!("hello-{host}"))
+            .args(features)
             // Beside those of .cargo/config.toml, which an environment variable would replace.
             .arg("--config")
             .arg(format!(

@@ -18,6 +18,7 @@ use crate::{
     manifest,
     postgres::Address,
     process::Process,
+    runtime_config,
 };
 use tools::{HostKind, root, run::announce, target};
 
@@ -57,6 +58,9 @@ pub struct Setup<'a> {
     pub root_certificate: Option<&'a Path>,
     /// Where the host sends its own telemetry: the address of an OTLP receiver over HTTP.
     pub telemetry: Option<&'a str>,
+    /// The tree of an earlier revision, whose spin.toml Spin gets, and its variables in the environment;
+    /// `None` for this one, whose variables are in the runtime config.
+    pub earlier: Option<&'a Path>,
 }
 
 impl<'a> Setup<'a> {
@@ -70,6 +74,7 @@ impl<'a> Setup<'a> {
             settings: &[],
             root_certificate: None,
             telemetry: None,
+            earlier: None,
         }
     }
 }
@@ -201,14 +206,11 @@ impl Host {
 }
 
 fn spin(program: &Path, artifact: &Path, port: u16, setup: &Setup) -> Result<Command> {
-    // Paths in a runtime configuration are relative to it, so a copy has a store of its own.
-    let shipped = root().join("runtime-config.toml");
-    let config = setup.data.join("runtime-config.toml");
-    if !config.exists() {
-        fs::copy(&shipped, &config)?;
-    }
-    let manifest = target().join(format!("spin/{port}/spin.toml"));
-    manifest::write(&manifest, artifact)?;
+    let directory = target().join(format!("spin/{port}"));
+    let manifest = directory.join("spin.toml");
+    let root = root();
+    manifest::write(&manifest, setup.earlier.unwrap_or(&root), artifact)?;
+    let config = directory.join("runtime-config.toml");
     let mut command = Command::new(program);
     command
         .arg("up")
@@ -216,7 +218,7 @@ fn spin(program: &Path, artifact: &Path, port: u16, setup: &Setup) -> Result<Com
         .arg(manifest)
         .args(["--listen", &format!("127.0.0.1:{port}")])
         .arg("--runtime-config-file")
-        .arg(config)
+        .arg(&config)
         .arg("--state-dir")
         .arg(setup.data.join(".spin"));
     let port;
@@ -237,8 +239,18 @@ fn spin(program: &Path, artifact: &Path, port: u16, setup: &Setup) -> Result<Com
             ]);
         }
     }
-    for (name, value) in variables {
-        command.env(format!("SPIN_VARIABLE_{}", name.to_uppercase()), value);
+    let own = setup.data.join("runtime-config.toml");
+    let source = if own.exists() {
+        own
+    } else {
+        root.join("runtime-config.toml")
+    };
+    let in_config = setup.earlier.is_none().then_some(&variables[..]);
+    runtime_config::write(&config, &source, setup.data, in_config)?;
+    if setup.earlier.is_some() {
+        for (name, value) in variables {
+            command.env(runtime_config::environment(name), value);
+        }
     }
     Ok(command)
 }

@@ -5,6 +5,7 @@
 //! | [`host`] | a host with a component |
 //! | [`manifest`] | spin.toml with a label for the counters |
 //! | [`postgres`] | a real Postgres of one's own, and the migrations |
+//! | `runtime_config` | runtime-config.toml with the variables in it |
 //! | [`process`] | a process with all that it starts, and their end |
 //! | [`wait`] | waits for what comes about a moment later |
 //! | [`client`] | HTTP/1.1 over one connection, to the byte |
@@ -16,4 +17,5 @@ pub mod host;
 pub mod manifest;
 pub mod postgres;
 pub mod process;
+mod runtime_config;
 pub mod wait;

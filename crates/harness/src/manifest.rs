@@ -23,13 +23,14 @@ pub fn write_beside_component(host: HostKind) -> Result<PathBuf> {
     let artifact = host.artifact();
     let source = artifact.file_name().context("an artifact is a file")?;
     let file = artifact.with_file_name(format!("{host}.toml"));
-    write(&file, Path::new(source))?;
+    write(&file, &root(), Path::new(source))?;
     Ok(file)
 }
 
-/// Writes the manifest with the component at `source`, which is relative to `file` or absolute.
-pub(crate) fn write(file: &Path, source: &Path) -> Result<()> {
-    let shipped = root().join("spin.toml");
+/// Writes the manifest of `tree` with the component at `source`, which is relative to `file` or
+/// absolute.
+pub(crate) fn write(file: &Path, tree: &Path, source: &Path) -> Result<()> {
+    let shipped = tree.join("spin.toml");
     let text = fs::read_to_string(&shipped)
         .with_context(|| format!("cannot read {}", shipped.display()))?;
     let text = with_counters(&text, source)?;

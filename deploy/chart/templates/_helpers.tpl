@@ -175,3 +175,40 @@ metadataPolicy: None
 {{- end }}
 {{- join ", " $names }}
 {{- end }}
+
+{{/*
+The Secret with the whole runtime config, if `variables` asks for one. A config that differs has a Secret
+of another name, so no pod starts with an old one.
+*/}}
+{{- define "hello.runtimeSecret" -}}
+{{- if eq .Values.variables "runtimeConfig" -}}
+hello-runtime-{{ include "hello.runtimeConfig" (list . "") | sha256sum | trunc 8 }}
+{{- end }}
+{{- end }}
+
+{{/* runtime-config.toml. A JSON string is one of TOML. Called with (list . PASSWORD), which is TOML. */}}
+{{- define "hello.runtimeConfig" -}}
+{{- $root := index . 0 -}}
+# In memory, and not used: the users are in Postgres.
+[key_value_store.default]
+type = "spin"
+
+[key_value_store.metrics]
+type = {{ toJson $root.Values.metrics.type }}
+{{- range $root.Values.metrics.options }}
+{{ .name }} = {{ toJson .value }}
+{{- end }}
+
+[[variables_provider]]
+type = "static"
+
+[variables_provider.values]
+store = "postgres"
+log_level = {{ toJson $root.Values.logLevel }}
+postgres_host = {{ include "hello.postgresHost" $root | trim | toJson }}
+postgres_port = {{ toString $root.Values.postgres.port | toJson }}
+postgres_database = {{ toJson $root.Values.postgres.database }}
+postgres_user = "hello"
+postgres_password = {{ index . 1 }}
+postgres_sslmode = {{ toJson $root.Values.postgres.sslmode }}
+{{- end }}

@@ -9,6 +9,7 @@ mod switch;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
     path::{Path, PathBuf},
     sync::LazyLock,
 };
@@ -23,6 +24,7 @@ use deploy_tests::{
     yaml_files,
 };
 use libtest_mimic::Arguments;
+use toml_edit::{DocumentMut, Item};
 
 /// rules.yaml.
 static RULES: LazyLock<BTreeMap<String, Rule>> = LazyLock::new(|| rules("manifests"));
@@ -120,6 +122,7 @@ fn versions_are_whole(objects: &[Object]) -> Result<()> {
         let mut kinds = kinds.iter();
         kinds.any(|kind| named(objects, kind, wanted).is_ok())
     };
+    let secrets = ["Secret", "ExternalSecret"];
     for object in objects {
         let title = title(object);
         for image in strings_at(object, &["image", "spinImage"]) {
@@ -128,7 +131,6 @@ fn versions_are_whole(objects: &[Object]) -> Result<()> {
                 .map_or("", |(_, digest)| digest);
             ensure!(digest.len() == 64, "{title}: {image} has no digest");
         }
-        let secrets = ["Secret", "ExternalSecret"];
         for (field, kinds) in [
             ("secretKeyRef", &secrets[..]),
             ("secret", &secrets),
@@ -145,7 +147,41 @@ fn versions_are_whole(objects: &[Object]) -> Result<()> {
                 );
             }
         }
+        for needed in strings_at(object, &["loadFromSecret"]) {
+            ensure!(
+                is_made(&secrets, needed),
+                "{title} needs {needed}, which nobody makes"
+            );
+        }
+        for config in strings_at(object, &["runtime-config.toml"]) {
+            is_runtime_config(config).with_context(|| title.clone())?;
+        }
     }
+    Ok(())
+}
+
+/// It is TOML, gives each variable of spin.toml a value, and defines each label that is granted.
+fn is_runtime_config(config: &str) -> Result<()> {
+    // What External Secrets puts there.
+    let config = config.replace("{{ .password | toJson }}", r#""x\u0026""#);
+    let config: DocumentMut = config.parse()?;
+    let manifest: DocumentMut = fs::read_to_string(tools::root().join("spin.toml"))?.parse()?;
+    let names = |item: &Item| -> BTreeSet<String> {
+        let table = item.as_table_like().into_iter();
+        table
+            .flat_map(|table| table.iter().map(|(name, _)| name.to_owned()))
+            .collect()
+    };
+    let provider = &config["variables_provider"][0];
+    ensure!(
+        provider["type"].as_str() == Some("static"),
+        "no static provider"
+    );
+    let (given, wanted) = (names(&provider["values"]), names(&manifest["variables"]));
+    ensure!(given == wanted, "variables {given:?}, not {wanted:?}");
+    let labels = names(&config["key_value_store"]);
+    let granted = ["default", "metrics"].map(str::to_owned);
+    ensure!(labels == granted.into(), "labels {labels:?}");
     Ok(())
 }
 

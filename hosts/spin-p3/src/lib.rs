@@ -10,6 +10,8 @@
 )]
 
 mod counters;
+#[cfg(feature = "floor")]
+mod floor;
 mod kept;
 mod key_value;
 mod postgres;
@@ -23,7 +25,7 @@ use hello::{
         StoreError,
         binding::{Binding, Store},
     },
-    wasi::p3::{Bounded, Buffer, serve},
+    wasi::p3::{Bounded, Buffer},
 };
 use wasip3::{
     exports::http::handler::Guest,
@@ -45,7 +47,10 @@ impl Guest for Component {
             settings: instance.settings.get().await,
             instance: &instance,
         };
-        Ok(serve(request, &host, &instance.buffer).await)
+        #[cfg(not(feature = "floor"))]
+        return Ok(hello::wasi::p3::serve(request, &host, &instance.buffer).await);
+        #[cfg(feature = "floor")]
+        return Ok(floor::serve(request, &host).await);
     }
 }
 

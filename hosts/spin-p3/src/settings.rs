@@ -2,10 +2,9 @@
 
 use std::{cell::RefCell, rc::Rc};
 
-use hello::store::{
-    StoreError,
-    binding::Binding,
-    postgres::{VARIABLES, address},
+use hello::{
+    host::setting_in,
+    store::{StoreError, binding::Binding, postgres::address},
 };
 use spin_sdk::variables;
 
@@ -22,59 +21,46 @@ impl Kept {
             return kept;
         }
         let settings = Rc::new(Settings::read().await);
-        if settings.store.is_ok() && settings.log_level.is_ok() && settings.postgres.is_ok() {
+        if settings.service.is_ok() && settings.postgres.is_ok() {
             self.0.replace(Some(Rc::clone(&settings)));
         }
         settings
     }
 }
 
-type Setting = Result<Option<String>, String>;
-
 /// Variables of spin.toml.
 pub struct Settings {
-    store: Setting,
-    log_level: Setting,
+    /// `store` and `log_level`, a line each.
+    service: Result<String, String>,
     /// The address of Postgres, a libpq connection string; empty with another store.
     pub postgres: Result<Rc<str>, StoreError>,
 }
 
 impl Settings {
     async fn read() -> Self {
-        let store = read("store").await;
-        let is_postgres =
-            store.as_ref().ok().and_then(Option::as_deref) == Some(Binding::Postgres.name());
-        let postgres = if is_postgres {
-            let mut values = Vec::new();
-            for (name, _) in VARIABLES {
-                values.push(variables::get(name).await.unwrap_or_default());
-            }
-            let mut values = values.into_iter();
-            address(|_| values.next().unwrap_or_default()).map(Rc::from)
+        let service = variables::get("service").await;
+        let service = service.map_err(|error| error.to_string());
+        let store = service.as_ref().ok().and_then(|it| setting_in(it, "store"));
+        let postgres = if store.as_deref() == Some(Binding::Postgres.name()) {
+            read_address().await
         } else {
             Ok(Rc::from(""))
         };
-        Self {
-            store,
-            log_level: read("log_level").await,
-            postgres,
-        }
+        Self { service, postgres }
     }
 
     /// The variable `name`.
-    pub fn get(&self, name: &str) -> Setting {
-        match name {
-            "store" => self.store.clone(),
-            "log_level" => self.log_level.clone(),
-            _ => Ok(None),
-        }
+    pub fn get(&self, name: &str) -> Result<Option<String>, String> {
+        let service = self.service.as_ref();
+        service
+            .map(|service| setting_in(service, name))
+            .map_err(Clone::clone)
     }
 }
 
-async fn read(name: &str) -> Setting {
-    match variables::get(name).await {
-        Ok(value) => Ok(Some(value)),
-        Err(variables::Error::Undefined(_)) => Ok(None),
-        Err(error) => Err(error.to_string()),
-    }
+async fn read_address() -> Result<Rc<str>, StoreError> {
+    let values = variables::get("postgres")
+        .await
+        .map_err(|error| StoreError::Misconfigured(format!("`postgres_…`: {error}")))?;
+    address(&values).map(Rc::from)
 }

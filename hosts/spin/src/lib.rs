@@ -9,11 +9,15 @@
 )]
 
 mod counters;
+#[cfg(feature = "floor")]
+mod floor;
 mod key_value;
 mod postgres;
 
+use std::cell::OnceCell;
+
 use hello::{
-    host::Host,
+    host::{Host, setting_in},
     store::{
         StoreError,
         binding::{Binding, Store},
@@ -33,13 +37,21 @@ struct Component;
 
 impl Guest for Component {
     fn handle(request: IncomingRequest, out: ResponseOutparam) {
-        hello::wasi::p2::serve(request, out, &Spin);
+        #[cfg(not(feature = "floor"))]
+        hello::wasi::p2::serve(request, out, &Spin::default());
+        #[cfg(feature = "floor")]
+        floor::serve(request, out, &Spin::default());
     }
 }
 
 wasip2::http::proxy::export!(Component);
 
-struct Spin;
+/// Spin, during one request.
+#[derive(Default)]
+struct Spin {
+    /// The variable `service`, once it has been read.
+    service: OnceCell<Result<String, String>>,
+}
 
 impl Host for Spin {
     const NAME: &'static str = "spin";
@@ -48,11 +60,11 @@ impl Host for Spin {
     type Counters = OpenCounters;
 
     fn setting(&self, name: &str) -> Result<Option<String>, String> {
-        match variables::get(name) {
-            Ok(value) => Ok(Some(value)),
-            Err(variables::Error::Undefined(_)) => Ok(None),
-            Err(error) => Err(error.to_string()),
-        }
+        let read = || variables::get("service").map_err(|error| error.to_string());
+        let service = self.service.get_or_init(read).as_ref();
+        service
+            .map(|service| setting_in(service, name))
+            .map_err(Clone::clone)
     }
 
     fn users(&self, binding: Binding) -> Result<Self::Users, StoreError> {

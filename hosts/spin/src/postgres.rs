@@ -20,13 +20,15 @@ pub struct PostgresStore {
 }
 
 impl PostgresStore {
-    /// Reads the address from the application's variables.
+    /// Reads the address from the variable `postgres`.
     ///
     /// # Errors
     ///
     /// [`StoreError::Misconfigured`], with the name of the variable that is not set.
     pub fn from_variables() -> Result<Self, StoreError> {
-        let address = postgres::address(|name| variables::get(name).unwrap_or_default())?;
+        let values = variables::get("postgres")
+            .map_err(|error| StoreError::Misconfigured(format!("`postgres_…`: {error}")))?;
+        let address = postgres::address(&values)?;
         Ok(Self { address })
     }
 

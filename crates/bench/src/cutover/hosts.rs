@@ -152,7 +152,7 @@ impl Stage {
         let data = self.directory.join(format!("{port}/{}", VERSIONS[version]));
         let store = Store::Postgres(&self.database);
         let artifact = &self.artifacts[version];
-        start(self.kind, &self.program, artifact, port, store, &data)
+        start(self.kind, &self.program, artifact, port, store, &data, None)
     }
 }
 
