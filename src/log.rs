@@ -167,6 +167,23 @@ mod tests {
     }
 
     #[test]
+    fn an_event_is_one_json_object() {
+        let event = Event {
+            timestamp: DateTime::from_timestamp_millis(1_795_384_800_042).expect("a time"),
+            level: Level::Warn,
+            message: "failed to record metrics",
+            host: "spin",
+            cause: "no \"store\"".to_owned(),
+        };
+        let expected = concat!(
+            r#"{"timestamp":"2026-11-22T22:00:00.042Z","level":"warn","#,
+            r#""message":"failed to record metrics","host":"spin","cause":"no \"store\""}"#,
+            "\n"
+        );
+        assert_eq!(String::from_utf8_lossy(&event.to_json()), expected);
+    }
+
+    #[test]
     fn a_level_includes_what_is_more_severe() {
         assert!(Level::Error < Level::Warn && Level::Warn < Level::Info);
         assert_eq!(Level::parse("error"), Level::Error);

@@ -141,6 +141,11 @@ mod tests {
     }
 
     #[test]
+    fn an_unknown_route_allows_no_method() {
+        assert_eq!(Route::Unknown.allow(), "");
+    }
+
+    #[test]
     fn an_unregistered_method_is_other() {
         assert_eq!(method_name(&Method::PATCH), "PATCH");
         for name in ["get", "BREW", "_OTHER"] {

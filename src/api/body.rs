@@ -127,12 +127,15 @@ pub(super) fn date_of_birth(bytes: &[u8]) -> Result<String, Problem> {
     if bytes.is_empty() {
         return Err(Problem::bad_request(EMPTY));
     }
-    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let not_an_object = || Problem::bad_request("request body must be a single JSON object");
+    // serde_json does not decode a string that is ignored: it would accept any bytes there.
+    let text = str::from_utf8(bytes).map_err(|_| not_an_object())?;
+    let mut json = serde_json::Deserializer::from_str(text);
     // By hand: a derived struct accepts an array as well, and a duplicate unknown member.
     let member = json
         .deserialize_map(ObjectVisitor)
         .and_then(|member| json.end().map(|()| member))
-        .map_err(|_| Problem::bad_request("request body must be a single JSON object"))?;
+        .map_err(|_| not_an_object())?;
     member.map_err(Problem::bad_request)
 }
 

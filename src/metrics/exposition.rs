@@ -305,6 +305,15 @@ mod tests {
     }
 
     #[test]
+    fn a_series_begins_with_its_count() {
+        let counters = MemoryCounters::default();
+        // A request is counted by two increments, and a scrape may come between them.
+        block_on(counters.increment("micros.GET.hello.200", 7)).expect("recorded");
+        let text = block_on(encode(Some(&counters), BUILD)).expect("encoded");
+        assert!(!text.contains("http_request"), "{text}");
+    }
+
+    #[test]
     fn without_counters_only_the_build_is_exposed() {
         let text = block_on(encode(None::<&MemoryCounters>, BUILD)).expect("encoded");
         let names: Vec<&str> = text
@@ -312,6 +321,9 @@ mod tests {
             .filter_map(|line| line.strip_prefix("# TYPE "))
             .collect();
         assert_eq!(names, ["hello_build_info gauge"]);
+        let revision = option_env!("HELLO_REVISION").unwrap_or("unknown");
+        let revision = format!(r#"revision="{revision}""#);
+        assert!(text.contains(&revision), "{revision} in {text}");
     }
 
     #[test]

@@ -97,6 +97,7 @@ mod tests {
             assert_eq!(block_on(store.save(&ada, born)), Ok(()));
             assert_eq!(block_on(store.birthday_of(&ada)), Ok(Some(born)));
             assert_eq!(block_on(backend.birthday_of(&ada)), Ok(Some(born)));
+            assert_eq!((backend.len(), backend.is_empty()), (1, false));
 
             backend.set_outage(Some(StoreError::Corrupt));
             assert_eq!(block_on(store.ping()), Err(StoreError::Corrupt));

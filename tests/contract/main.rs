@@ -59,7 +59,13 @@ fn main() {
         let name = format!("native: {name} is 503, and only livez is 200");
         trials.push(trial(name, move || fail(&error, reason)));
     }
-    trials.push(trial("native: a slow store is not ready", slow_store));
+    trials.push(trial("native: a slow store is not ready", || {
+        readiness_after(READINESS_TIMEOUT + Duration::from_nanos(1), false)
+    }));
+    trials.push(trial(
+        "native: a store that answers in time is ready",
+        || readiness_after(READINESS_TIMEOUT, true),
+    ));
     trials.extend(openapi::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
@@ -98,19 +104,21 @@ fn fail(error: &StoreError, reason: &str) -> Result<()> {
     Ok(())
 }
 
-/// A clock that advances by more than the timeout each time it is read.
-fn slow_store() -> Result<()> {
+/// Whether `/readyz` `is_ready` by a clock that advances by `step` each time it is read.
+fn readiness_after(step: Duration, is_ready: bool) -> Result<()> {
     let host = MemoryHost::default();
     let time = Cell::new(Duration::ZERO);
     let clock = || {
-        time.set(time.get() + READINESS_TIMEOUT + Duration::from_nanos(1));
+        time.set(time.get() + step);
         time.get()
     };
     let request = Request::get("/readyz").body(&b""[..])?;
     let session = Session::new(&host);
     let outcome = block_on(respond(request, &session, a_day(), clock));
-    let ready = outcome.response.status() != 503 || outcome.failure.is_none();
-    ensure!(!ready, "it is ready: {outcome:?}");
+    let expected = if is_ready { 200 } else { 503 };
+    let is_expected =
+        outcome.response.status() == expected && outcome.failure.is_none() == is_ready;
+    ensure!(is_expected, "after {step:?} it is {outcome:?}");
     Ok(())
 }
 

@@ -19,6 +19,13 @@ pub fn run() -> Result<()> {
             .args(["fmt", "--all", "--check"])
             .current_dir(root()),
     )?;
+    let fuzz = root().join("fuzz/Cargo.toml");
+    start(
+        "accept the formatting of fuzz/ (`cargo fmt` there mends it)",
+        Command::new("cargo")
+            .args(["fmt", "--check", "--manifest-path"])
+            .arg(&fuzz),
+    )?;
     // Not the directory of the tests: what one builds, the other would build again.
     let directory = target().join("clippy-native");
     announce("lints, native");
@@ -26,6 +33,16 @@ pub fn run() -> Result<()> {
         "accept the native code",
         native("clippy")
             .arg("--all-targets")
+            .arg("--target-dir")
+            .arg(&directory)
+            .args(["--", "--deny", "warnings"]),
+    )?;
+    announce("lints, fuzz targets");
+    start(
+        "accept the fuzz targets",
+        Command::new("cargo")
+            .args(["clippy", "--locked", "--all-targets", "--manifest-path"])
+            .arg(&fuzz)
             .arg("--target-dir")
             .arg(&directory)
             .args(["--", "--deny", "warnings"]),

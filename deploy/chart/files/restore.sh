@@ -43,7 +43,7 @@ load() {
     set -- "$directory"/hello-*.dump
     [ $# -eq 1 ] && [ -f "$1" ] || fail "$directory does not hold one dump: run \`restore.sh download\`"
     name=${1##*/}
-    (cd "$directory" && sha256sum --check --status "$name.sha256") ||
+    (cd "$directory" && sha256sum -c "$name.sha256" >/dev/null) ||
         fail "$name is not what was backed up: its checksum differs. Nothing was changed"
     users=$(psql --no-psqlrc --no-password --tuples-only --no-align \
         --command='SELECT count(*) FROM users') ||
