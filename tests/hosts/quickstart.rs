@@ -11,6 +11,7 @@ use tools::{HostKind, root};
 use super::{
     HostUnderTest, PUT, expect,
     operations::counters::{Scrape, counts_exactly, settled},
+    until,
 };
 
 /// How long a host may take until it serves.
@@ -23,6 +24,10 @@ pub fn trials(under_test: &HostUnderTest) -> Vec<Trial> {
     match under_test.kind {
         HostKind::Spin => vec![
             under_test.trial("`spin up` alone keeps users and counts exactly", spin_up),
+            under_test.trial(
+                "`spin up` takes its variables from the environment",
+                spin_up_with_variables,
+            ),
             under_test.trial(
                 "`spin up` alone refuses a manifest that grants `metrics`",
                 spin_up_with_metrics,
@@ -51,6 +56,25 @@ fn spin_up(under_test: HostUnderTest) -> Result<()> {
         ensure!(now >= count, "{labels:?}: {count} before, {now} after");
     }
     Ok(())
+}
+
+/// The other tests have the variables in the runtime config.
+fn spin_up_with_variables(under_test: HostUnderTest) -> Result<()> {
+    let project = spin_project(&under_test)?;
+    let port = free_port()?;
+    let mut command = Command::new(&under_test.program);
+    command
+        .args(["up", "--listen", &format!("127.0.0.1:{port}")])
+        .env("SPIN_VARIABLE_STORE", "postgres")
+        .env("SPIN_VARIABLE_POSTGRES_HOST", "127.0.0.1")
+        .env("SPIN_VARIABLE_POSTGRES_PORT", free_port()?.to_string());
+    let _host = start(&mut command, project.path(), port)?;
+    expect(&mut Connection::open(port)?, "GET", "/hello/Ada", b"", 503)?;
+    // Two of its variables have arrived, and one that has no default is missing.
+    let log = project.path().join("log");
+    until("the log names what is missing", START_TIMEOUT, || {
+        Ok(fs::read_to_string(&log)?.contains("the variable `postgres_password` is not set"))
+    })
 }
 
 /// Why spin.toml grants no more than `default`.
