@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use toml_edit::{DocumentMut, Item, Table};
 use url::Url;
 use yaml_serde::Value;
 
@@ -57,6 +58,8 @@ pub struct Setup<'a> {
     pub root_certificate: Option<&'a Path>,
     /// Where the host sends its own telemetry: the address of an OTLP receiver over HTTP.
     pub telemetry: Option<&'a str>,
+    /// More variables for the host's process, by name.
+    pub environment: &'a [(String, String)],
 }
 
 impl<'a> Setup<'a> {
@@ -70,6 +73,7 @@ impl<'a> Setup<'a> {
             settings: &[],
             root_certificate: None,
             telemetry: None,
+            environment: &[],
         }
     }
 }
@@ -81,6 +85,8 @@ pub enum Store<'a> {
     Shipped,
     /// Postgres at this address.
     Postgres(&'a Address),
+    /// Key-value, in the Redis of this URL.
+    Redis(&'a str),
     /// Whatever name it is, with no other setting.
     Named(&'a str),
 }
@@ -173,6 +179,8 @@ impl Host {
                 .env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
                 .env("OTEL_BSP_SCHEDULE_DELAY", "200");
         }
+        let environment = setup.environment.iter();
+        command.envs(environment.map(|(name, value)| (name, value)));
         let is_ready = || client::is_ok(port, "/livez");
         let process = Process::start_server(&mut command, setup.log, START_TIMEOUT, is_ready)?;
         Ok(Self { process, port })
@@ -204,7 +212,12 @@ fn spin(program: &Path, artifact: &Path, port: u16, setup: &Setup) -> Result<Com
     // Paths in a runtime configuration are relative to it, so a copy has a store of its own.
     let shipped = root().join("runtime-config.toml");
     let config = setup.data.join("runtime-config.toml");
-    if !config.exists() {
+    if let Store::Redis(url) = setup.store {
+        let mut text: DocumentMut = fs::read_to_string(&shipped)?.parse()?;
+        text["key_value_store"]["default"] =
+            Item::Table(Table::from_iter([("type", "redis"), ("url", url)]));
+        fs::write(&config, text.to_string())?;
+    } else if !config.exists() {
         fs::copy(&shipped, &config)?;
     }
     let manifest = target().join(format!("spin/{port}/spin.toml"));
@@ -222,7 +235,7 @@ fn spin(program: &Path, artifact: &Path, port: u16, setup: &Setup) -> Result<Com
     let port;
     let mut variables = setup.settings.to_vec();
     match setup.store {
-        Store::Shipped => {}
+        Store::Shipped | Store::Redis(_) => {}
         Store::Named(name) => variables.push(("store", name)),
         Store::Postgres(address) => {
             port = address.port.to_string();
@@ -254,6 +267,7 @@ fn wash(program: &Path, artifact: &Path, port: u16, setup: &Setup) -> Result<Com
     let mut settings = setup.settings.to_vec();
     match setup.store {
         Store::Shipped => {}
+        Store::Redis(url) => config["dev"]["wasi_keyvalue_redis_url"] = url.into(),
         Store::Named(name) => settings.push(("store", name)),
         Store::Postgres(address) => {
             settings.extend([("store", "postgres"), ("metrics", "on")]);
