@@ -5,6 +5,7 @@ mod clock;
 mod database;
 mod disk;
 mod network;
+mod overload;
 mod process;
 
 use std::{
@@ -18,7 +19,7 @@ use harness::{client::is_ok, wait::wait_until};
 use tools::{HostKind, run::announce};
 
 use crate::{
-    load::{Load, ReadBack, Record, Summary, recovery},
+    load::{Load, ReadBack, Summary, recovery},
     world::{StoreKind, World},
 };
 
@@ -35,9 +36,20 @@ pub struct Fault {
     pub stores: &'static [StoreKind],
     /// What it takes.
     pub needs: &'static [Need],
-    /// Whether requests have to fail: if none did, the load never met it.
-    pub interrupts: bool,
+    /// What the load has to show of it: if it does not, it never met it.
+    shows: Shows,
     run: fn(&mut Injection) -> Result<()>,
+}
+
+/// What a load shows of a fault that it meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shows {
+    /// Requests that fail.
+    Failures,
+    /// Requests that fail, or wait until it is over.
+    Waits,
+    /// Nothing: the fault itself sees to it that it is one.
+    Nothing,
 }
 
 /// What a fault takes beside a host and a store.
@@ -53,17 +65,27 @@ pub enum Need {
     Relay,
     /// slowhttptest.
     SlowClients,
+    /// vegeta.
+    Overload,
 }
 
 impl Need {
+    /// The program that it takes, to be fetched.
+    pub fn program(self) -> Option<&'static str> {
+        match self {
+            Self::Network => Some("nft"),
+            Self::Clock => Some("faketime"),
+            Self::SlowClients => Some("slowhttptest"),
+            Self::Overload => Some("vegeta"),
+            Self::SmallDisk | Self::Relay => None,
+        }
+    }
+
     /// Whether it takes namespaces.
     pub fn is_namespace(self) -> bool {
         matches!(self, Self::Network | Self::SmallDisk)
     }
 }
-
-/// The programs that the faults take, beside host and store.
-pub const PROGRAMS: [&str; 4] = ["faketime", "ip", "nft", "slowhttptest"];
 
 const POSTGRES: &[StoreKind] = &[StoreKind::Postgres];
 const REDIS: &[StoreKind] = &[StoreKind::Redis];
@@ -79,6 +101,7 @@ pub fn all() -> Vec<Fault> {
         disk::faults(),
         clock::faults(),
         clients::faults(),
+        overload::faults(),
     ]
     .into_iter()
     .flatten()
@@ -160,9 +183,14 @@ impl Fault {
         // The host outlives the read-back.
         drop(world);
         let sum = Summary::of(&records);
+        let is_met = match self.shows {
+            Shows::Failures => sum.failed() > 0,
+            Shows::Waits => sum.failed() > 0 || sum.slowest * 2 > pace.lasts,
+            Shows::Nothing => true,
+        };
         ensure!(
-            sum.failed() > 0 || !self.interrupts,
-            "{}: no request failed, so the load never met the fault",
+            is_met,
+            "{}: no request failed or waited, so the load never met the fault",
             self.name
         );
         ensure!(
@@ -216,10 +244,4 @@ fn until(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
     wait_until(what, RECOVERY_LIMIT, Duration::from_millis(20), || {
         Ok(holds()?.then_some(()))
     })
-}
-
-/// How many of `records` are in a span: for what a fault says of itself.
-#[allow(dead_code, reason = "for the soak")]
-fn count(records: &[Record], is: impl Fn(&Record) -> bool) -> usize {
-    records.iter().filter(|record| is(record)).count()
 }

@@ -6,8 +6,10 @@
 //! | `load` | a steady load of reads and writes |
 //! | `world`, `redis`, `relay` | a host, its store, and what is between them |
 //! | `namespace`, `processes` | what a fault takes of Linux |
+//! | `vegeta` | a load that comes whether or not it is answered |
 //! | `fault` | the faults, a family in each module |
-//! | `report` | the tables, and docs/reliability.md |
+//! | `soak` | half of the capacity for long: what the host uses meanwhile |
+//! | `report`, `plot` | the tables and charts, and docs/reliability.md |
 //!
 //! An error is one sentence: what cannot be injected, or what was lost.
 
@@ -16,20 +18,27 @@ mod fault;
 mod ledger;
 mod load;
 mod namespace;
+mod plot;
 mod processes;
 mod redis;
 mod relay;
 mod report;
+mod soak;
+mod vegeta;
 mod world;
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use harness::process::end_all_on_signal;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tools::{HostKind, run::announce};
 
-use fault::{Fault, Pace};
+use fault::{Fault, Need, Pace};
 use namespace::Place;
 use report::{Row, Section};
 use world::StoreKind;
@@ -54,6 +63,9 @@ pub struct Options {
     /// Write the tables to docs/reliability.md as well
     #[arg(long)]
     write: bool,
+    /// Inject no fault: load each host and store with half of its capacity for so many minutes
+    #[arg(long, value_name = "MINUTES", value_parser = soak::minutes, conflicts_with = "faults")]
+    soak: Option<Duration>,
     /// Say which faults there are, and inject none
     #[arg(long)]
     list: bool,
@@ -72,7 +84,7 @@ pub fn command(options: &Options) -> Result<ExitCode> {
     let faults = options.chosen()?;
     let hosts = options.hosts()?;
     if !namespace::is_inside() {
-        prepare(options, &hosts)?;
+        prepare(options, &faults, &hosts)?;
     }
     let outside = match namespace::enter()? {
         Place::Ran(code) => return Ok(code),
@@ -81,6 +93,14 @@ pub fn command(options: &Options) -> Result<ExitCode> {
     };
     end_all_on_signal()?;
     allow_connections()?;
+    if let Some(lasts) = options.soak {
+        for (host, program) in &hosts {
+            for store in &options.store {
+                soak::soak(*host, program, *store, lasts, options.write)?;
+            }
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let mut failures = Vec::new();
     for (host, program) in &hosts {
         for store in &options.store {
@@ -144,7 +164,7 @@ impl Options {
     fn run(
         &self,
         host: HostKind,
-        program: &std::path::Path,
+        program: &Path,
         store: StoreKind,
         faults: &[Fault],
         outside: Option<&str>,
@@ -155,10 +175,9 @@ impl Options {
         };
         let mut rows = Vec::new();
         for fault in faults.iter().filter(|fault| fault.stores.contains(&store)) {
-            let is_namespace = fault.needs.iter().any(|need| need.is_namespace());
-            let row = match outside {
-                Some(why) if is_namespace => Row::NotRun(why.to_owned()),
-                _ => match fault.inject(host, program, store, pace) {
+            let row = match obstacle(fault, program, outside) {
+                Some(why) => Row::NotRun(why.to_owned()),
+                None => match fault.inject(host, program, store, pace) {
                     Ok(outcome) => Row::Ran(outcome),
                     Err(error) => Row::Failed(format!("{error:#}")),
                 },
@@ -178,12 +197,29 @@ impl Options {
     }
 }
 
+/// Why a fault cannot be injected here, if that is so.
+fn obstacle<'a>(fault: &Fault, program: &Path, outside: Option<&'a str>) -> Option<&'a str> {
+    let is_namespace = fault.needs.iter().any(|need| need.is_namespace());
+    if is_namespace && outside.is_some() {
+        return outside;
+    }
+    let is_static = !world::takes_a_library(program).unwrap_or(true);
+    (fault.needs.contains(&Need::Clock) && is_static).then_some(
+        "the host's program is linked statically, so libfaketime cannot be loaded into it",
+    )
+}
+
 /// Builds the components, and fetches what the faults take: there may be no network afterwards.
-fn prepare(options: &Options, hosts: &[(HostKind, PathBuf)]) -> Result<()> {
+fn prepare(options: &Options, faults: &[Fault], hosts: &[(HostKind, PathBuf)]) -> Result<()> {
     for (host, _) in hosts {
         componentize::build(Some(*host))?;
     }
-    let mut programs = fault::PROGRAMS.to_vec();
+    let mut programs = vec!["ip"];
+    let needs = faults.iter().flat_map(|fault| fault.needs);
+    programs.extend(needs.filter_map(|need| need.program()));
+    if options.soak.is_some() {
+        programs.push("vegeta");
+    }
     if options.store.contains(&StoreKind::Postgres) {
         programs.extend(["initdb", "pg_basebackup", "postgres", "psql"]);
     }

@@ -1,7 +1,10 @@
 //! What Linux's /proc knows of a process and its descendants, and signals to all of them.
 
 use anyhow::{Context, Result};
-use procfs::process::{Process, all_processes};
+use procfs::{
+    WithCurrentSystemInfo,
+    process::{Process, all_processes},
+};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// `root` and all its descendants.
@@ -57,4 +60,10 @@ pub fn descriptors(root: u32) -> Result<usize> {
     let counts = tree(root)?.into_iter().map(|process| process.fd_count());
     // What has ended by now has none.
     Ok(counts.flatten().sum())
+}
+
+/// How many bytes of memory `root` and its descendants have. A page that two share counts twice.
+pub fn memory(root: u32) -> Result<u64> {
+    let stats = tree(root)?.into_iter().map(|process| process.stat());
+    Ok(stats.flatten().map(|stat| stat.rss_bytes().get()).sum())
 }

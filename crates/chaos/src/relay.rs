@@ -23,6 +23,8 @@ pub struct Relay {
 struct Shared {
     to: u16,
     delay: Duration,
+    /// How many chunks have been delayed.
+    delayed: u64,
     open: Vec<TcpStream>,
 }
 
@@ -34,6 +36,7 @@ impl Relay {
         let shared = Arc::new(Mutex::new(Shared {
             to,
             delay: Duration::ZERO,
+            delayed: 0,
             open: Vec::new(),
         }));
         let relay = Self {
@@ -49,9 +52,12 @@ impl Relay {
         Ok(relay)
     }
 
-    /// From now on, each chunk arrives `delay` after it was sent, in each direction.
-    pub fn slow_down(&self, delay: Duration) {
-        lock(&self.shared).delay = delay;
+    /// From now on, each chunk arrives `delay` after it was sent, in each direction. Returns how many have
+    /// been delayed so far.
+    pub fn slow_down(&self, delay: Duration) -> u64 {
+        let mut shared = lock(&self.shared);
+        shared.delay = delay;
+        shared.delayed
     }
 
     /// Passes new connections on to port `to`, and cuts those that are open.
@@ -88,7 +94,10 @@ fn pass(mut from: TcpStream, mut to: TcpStream, shared: Arc<Mutex<Shared>>) {
     thread::spawn(move || {
         let mut buffer = vec![0; CHUNK];
         while let Ok(length @ 1..) = from.read(&mut buffer) {
-            let due = Instant::now() + lock(&shared).delay;
+            let mut shared = lock(&shared);
+            let due = Instant::now() + shared.delay;
+            shared.delayed += u64::from(!shared.delay.is_zero());
+            drop(shared);
             if sender.send((due, buffer[..length].to_vec())).is_err() {
                 break;
             }

@@ -3,7 +3,7 @@
 use std::{
     fmt,
     fs::{self, File},
-    io::Write,
+    io::{Read, Write},
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
@@ -224,6 +224,13 @@ impl Drop for Disk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
     }
+}
+
+/// Whether libfaketime can be loaded into `program`: one that is linked statically has no loader.
+pub fn takes_a_library(program: &Path) -> Result<bool> {
+    let mut start = Vec::new();
+    File::open(program)?.take(4096).read_to_end(&mut start)?;
+    Ok(start.windows(4).any(|bytes| bytes == b"/ld-"))
 }
 
 /// The variables by which libfaketime takes the offset of the wall clock from `file`.

@@ -13,7 +13,7 @@ use harness::{
     process::Process,
 };
 
-use super::{ANY_ONE, Fault, Injection, Need, until};
+use super::{ANY_ONE, Fault, Injection, Need, Shows, until};
 use crate::processes::descriptors;
 
 /// Connections of each kind of slow client.
@@ -31,7 +31,7 @@ pub fn faults() -> Vec<Fault> {
         costs,
         stores: ANY_ONE,
         needs: &[],
-        interrupts: false,
+        shows: Shows::Nothing,
         run,
     };
     vec![

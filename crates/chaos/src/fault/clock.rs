@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use chrono::NaiveDate;
 use harness::client::{Answer, Connection};
 
-use super::{ANY_ONE, Fault, Injection, Need, until};
+use super::{ANY_ONE, Fault, Injection, Need, Shows, until};
 use crate::calendar::{Birthday, greeting, offset_to};
 
 /// A user of this file's own, born on 29 February.
@@ -17,7 +17,7 @@ pub fn faults() -> Vec<Fault> {
         costs: "nothing: each greeting is right for the day that the clock shows",
         stores: ANY_ONE,
         needs: &[Need::Clock],
-        interrupts: false,
+        shows: Shows::Nothing,
         run,
     };
     vec![

@@ -5,17 +5,17 @@ use std::thread;
 use anyhow::{Context, Result, ensure};
 use harness::postgres::{Postgres, give_to_server};
 
-use super::{Fault, Injection, Need, POSTGRES, until};
+use super::{Fault, Injection, Need, POSTGRES, Shows, until};
 use crate::processes::Frozen;
 
 pub fn faults() -> Vec<Fault> {
-    let fault = |name, what, costs, interrupts, run| Fault {
+    let fault = |name, what, costs, shows, run| Fault {
         name,
         what,
         costs,
         stores: POSTGRES,
         needs: &[],
-        interrupts,
+        shows,
         run,
     };
     vec![
@@ -23,35 +23,35 @@ pub fn faults() -> Vec<Fault> {
             "postgres-hangs",
             "SIGSTOP for all processes of Postgres, then SIGCONT",
             "on WASI 0.2 requests wait for it; on WASI 0.3 they get 503 after 5 s",
-            false,
+            Shows::Waits,
             hangs,
         ),
         fault(
             "postgres-refuses",
             "an orderly stop of Postgres, and a start later",
             "503 at once, until it is back",
-            true,
+            Shows::Failures,
             refuses,
         ),
         fault(
             "postgres-read-only",
             "`default_transaction_read_only` is on, and off later",
             "503 for PUT; GET goes on",
-            true,
+            Shows::Failures,
             only_reads,
         ),
         fault(
             "postgres-out-of-connections",
             "the role's connection limit is 0 and its connections are ended; back later",
             "503 until there are some again",
-            true,
+            Shows::Failures,
             out_of_connections,
         ),
         fault(
             "postgres-locked",
             "another session holds an exclusive lock of the table",
             "503 after 2 s, by the role's `lock_timeout`",
-            true,
+            Shows::Failures,
             locked,
         ),
         Fault {
@@ -60,7 +60,7 @@ pub fn faults() -> Vec<Fault> {
                 "postgres-fails-over",
                 "`kill -9` of the primary; its synchronous standby is promoted, and the address moves there",
                 "503 until the address has moved",
-                true,
+                Shows::Failures,
                 fails_over,
             )
         },

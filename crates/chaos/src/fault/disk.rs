@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use super::{Fault, Injection, Need, POSTGRES};
+use super::{Fault, Injection, Need, POSTGRES, Shows};
 use crate::world::StoreKind;
 
 pub fn faults() -> Vec<Fault> {
@@ -13,7 +13,7 @@ pub fn faults() -> Vec<Fault> {
             costs: "503 for PUT; GET goes on",
             stores: &[StoreKind::KeyValue, StoreKind::Redis],
             needs: &[Need::SmallDisk],
-            interrupts: true,
+            shows: Shows::Failures,
             run: key_value,
         },
         Fault {
@@ -23,7 +23,7 @@ pub fn faults() -> Vec<Fault> {
             costs: "503: Postgres stops, and recovers when there is room",
             stores: POSTGRES,
             needs: &[Need::SmallDisk],
-            interrupts: true,
+            shows: Shows::Failures,
             run: postgres,
         },
     ]

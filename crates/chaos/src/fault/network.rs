@@ -9,16 +9,16 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use super::{Fault, Injection, Need, POSTGRES};
+use super::{Fault, Injection, Need, POSTGRES, Shows};
 
 pub fn faults() -> Vec<Fault> {
-    let fault = |name, what, costs, interrupts, run| Fault {
+    let fault = |name, what, costs, shows, run| Fault {
         name,
         what,
         costs,
         stores: POSTGRES,
         needs: &[Need::Network],
-        interrupts,
+        shows,
         run,
     };
     vec![
@@ -27,21 +27,21 @@ pub fn faults() -> Vec<Fault> {
             "every packet to and from Postgres is dropped",
             "503, after 2 s where a connection is new and 4 s where it stood; on wasmCloud a request on a \
              connection that stood waits",
-            false,
+            Shows::Waits,
             drops,
         ),
         fault(
             "network-loses",
             "one packet in five to and from Postgres is dropped",
             "latency: TCP sends again",
-            false,
+            Shows::Nothing,
             loses,
         ),
         fault(
             "network-resets",
             "every packet to Postgres is answered with a reset",
             "503 at once",
-            true,
+            Shows::Failures,
             resets,
         ),
         Fault {
@@ -50,7 +50,7 @@ pub fn faults() -> Vec<Fault> {
                 "network-slow",
                 "each packet to and from Postgres takes 100 ms",
                 "latency: 200 ms for each round trip",
-                false,
+                Shows::Nothing,
                 slow,
             )
         },
@@ -96,7 +96,11 @@ fn slow(it: &mut Injection) -> Result<()> {
     it.world.relay()?.slow_down(Duration::from_millis(100));
     it.lasts();
     it.mended();
-    it.world.relay()?.slow_down(Duration::ZERO);
+    let delayed = it.world.relay()?.slow_down(Duration::ZERO);
+    ensure!(
+        delayed > 0,
+        "nothing went to Postgres, so nothing met the fault"
+    );
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! A process is killed, and started again.
 
-use super::{ANY_ONE, Fault, Injection, POSTGRES, REDIS};
+use super::{ANY_ONE, Fault, Injection, POSTGRES, REDIS, Shows};
 use crate::{processes::Frozen, world::StoreKind};
 use anyhow::Result;
 
@@ -12,7 +12,7 @@ pub fn faults() -> Vec<Fault> {
             costs: "connections are refused until the next one serves; requests in flight are cut",
             stores: &StoreKind::ALL,
             needs: &[],
-            interrupts: true,
+            shows: Shows::Failures,
             run: host_killed,
         },
         Fault {
@@ -21,7 +21,7 @@ pub fn faults() -> Vec<Fault> {
             costs: "requests wait for it",
             stores: ANY_ONE,
             needs: &[],
-            interrupts: false,
+            shows: Shows::Waits,
             run: host_hangs,
         },
         Fault {
@@ -30,7 +30,7 @@ pub fn faults() -> Vec<Fault> {
             costs: "503 until it has recovered",
             stores: POSTGRES,
             needs: &[],
-            interrupts: true,
+            shows: Shows::Failures,
             run: postgres_killed,
         },
         Fault {
@@ -39,7 +39,7 @@ pub fn faults() -> Vec<Fault> {
             costs: "503, or no answer until it is back, by host",
             stores: REDIS,
             needs: &[],
-            interrupts: false,
+            shows: Shows::Waits,
             run: redis_killed,
         },
         Fault {
@@ -48,7 +48,7 @@ pub fn faults() -> Vec<Fault> {
             costs: "requests wait for it on WASI 0.2; 503 after 5 s on WASI 0.3",
             stores: REDIS,
             needs: &[],
-            interrupts: false,
+            shows: Shows::Waits,
             run: redis_hangs,
         },
     ]
