@@ -1,12 +1,12 @@
 //! Birthdays, the greetings that they are owed, and which days it may be.
 //!
-//! The greeting is computed day by day, not as the service does it: what both get wrong, nobody finds.
+//! The greeting is computed day by day, not as the service does it: an error in both would stay hidden.
 
 use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, Datelike, NaiveDate, TimeDelta, Utc};
 
-/// A day of the leap year 2000, in which somebody is born.
+/// A day of the leap year 2000, as a date of birth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Birthday(NaiveDate);
 

@@ -55,7 +55,7 @@ enum Shows {
 /// What a fault takes beside a host and a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// A network that harms nobody else.
+    /// A network of its own.
     Network,
     /// A small file system under the store.
     SmallDisk,

@@ -2,8 +2,8 @@
 //!
 //! Each user is a register. A write takes effect at some moment between its request and its answer; one
 //! without a clear answer at some moment after its request, or never. An answer fits if some order of the
-//! writes explains it. Of a write that was not acknowledged, and was followed by one that was, nobody
-//! expects to hear again: a reader who does gets [`Verdict::Late`].
+//! writes explains it. A write that was not acknowledged, and was followed by one that was, should not show
+//! up any more: where it does, the verdict is [`Verdict::Late`].
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -254,7 +254,7 @@ mod tests {
         assert_eq!(
             read(&ledger, Some(never)),
             Verdict::Wrong,
-            "a value of nobody's"
+            "a value that was never written"
         );
         assert_eq!(ledger.saved(), [USER]);
     }

@@ -29,13 +29,13 @@ pub fn lines(title: &str, axis: &str, panels: &[(&str, Vec<(f64, f64)>)]) -> Str
     let mut top = 30.0;
     for (name, points) in panels {
         let highest = most(&mut points.iter().map(|(_, y)| *y));
-        let (base, room) = (top + PANEL, PANEL - HEAD);
+        let (base, space) = (top + PANEL, PANEL - HEAD);
         let line: Vec<String> = points
             .iter()
             .map(|(x, y)| {
                 let (x, y) = (
                     LEFT + x / end * (WIDTH - LEFT - RIGHT),
-                    base - y / highest * room,
+                    base - y / highest * space,
                 );
                 format!("{x:.1},{y:.1}")
             })

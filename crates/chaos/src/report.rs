@@ -124,7 +124,7 @@ fn line(name: &str, outcome: &Outcome) -> String {
     )
 }
 
-/// All faults in words, as Markdown.
+/// What each fault does and costs, as Markdown.
 pub fn faults() -> String {
     let mut text = "| fault | what is done | what it costs |\n| --- | --- | --- |\n".to_owned();
     for fault in fault::all() {

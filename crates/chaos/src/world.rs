@@ -186,7 +186,7 @@ impl World {
         Ok(filled)
     }
 
-    /// Makes room on it again.
+    /// Frees its space again.
     pub fn empty_disk(&self) -> Result<()> {
         let Disk(directory) = self.disk.as_ref().context("there is no small disk")?;
         Ok(fs::remove_file(directory.join("filler"))?)

@@ -103,7 +103,7 @@ fn out_of_connections(it: &mut Injection) -> Result<()> {
 }
 
 fn locked(it: &mut Injection) -> Result<()> {
-    // The role's lock_timeout is 2 s: a lock that is held for less is one that nobody notices.
+    // The role's lock_timeout is 2 s: a lock that is held for less goes unnoticed.
     let seconds = it.pace.lasts.as_secs().max(4);
     let postgres = it.world.postgres()?;
     let lock = format!(

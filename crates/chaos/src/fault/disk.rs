@@ -9,7 +9,7 @@ pub fn faults() -> Vec<Fault> {
     vec![
         Fault {
             name: "disk-full",
-            what: "the file system under the key-value store is full, until there is room again",
+            what: "the file system under the key-value store is full, until space is freed",
             costs: "503 for PUT; GET goes on",
             stores: &[StoreKind::KeyValue, StoreKind::Redis],
             needs: &[Need::SmallDisk],
@@ -18,9 +18,9 @@ pub fn faults() -> Vec<Fault> {
         },
         Fault {
             name: "postgres-disk-full",
-            what: "the file system under Postgres is full and it needs a new segment of its log; when there is \
-                   room again it is started, if it has ended",
-            costs: "503: Postgres stops, and recovers when there is room",
+            what: "the file system under Postgres is full and it needs a new segment of its log; when space \
+                   is freed it is started, if it has ended",
+            costs: "503: Postgres stops, and recovers once space is freed",
             stores: POSTGRES,
             needs: &[Need::SmallDisk],
             shows: Shows::Failures,
