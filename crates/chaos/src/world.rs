@@ -7,12 +7,14 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
 use harness::{
-    host::{Host, Setup, Store, free_port},
+    host::{Host, Setup, Store, free_port, require_free},
     postgres::{Address, Postgres, give_to_server},
+    wait::wait_until,
 };
 use tempfile::TempDir;
 use tools::{HostKind, run::read};
@@ -114,6 +116,13 @@ impl World {
 
     /// Starts the host, again after [`World::kill_host`], and waits until it serves.
     pub fn start_host(&mut self) -> Result<()> {
+        // A host may be several processes, and those that were killed give up the port one by one.
+        wait_until(
+            "the host's port to be free",
+            Duration::from_secs(10),
+            Duration::from_millis(5),
+            || anyhow::Ok(require_free(self.port).ok()),
+        )?;
         let (data, log) = (self.path("host"), self.path("host.log"));
         let address = self.address();
         let url = self.redis.as_ref().map(Redis::url);
