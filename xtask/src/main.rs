@@ -37,6 +37,8 @@ enum Task {
     Bench(Bench),
     /// Swap two versions under load behind a proxy, and count what it costs
     RehearseSwap(cutover::Options),
+    /// Inject faults under load, and hold every answer to what was acknowledged
+    Chaos(chaos::Options),
     /// Start a Kubernetes of one's own on this machine, until Ctrl-C
     #[command(subcommand)]
     Cluster(cluster::Command),
@@ -56,6 +58,10 @@ fn main() -> ExitCode {
         Task::Build(options) => build::run(&options),
         Task::Bench(bench) => bench.run(),
         Task::RehearseSwap(options) => cutover::command(&options),
+        Task::Chaos(options) => match chaos::command(&options) {
+            Ok(code) => return code,
+            Err(error) => Err(error),
+        },
         Task::Cluster(command) => return cluster::run(&command),
         Task::Migrate(options) => migrate::run(&options),
         Task::Msrv => msrv::run(),

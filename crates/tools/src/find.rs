@@ -136,6 +136,19 @@ pub fn binary(name: &'static str) -> Result<PathBuf> {
         .with_context(|| format!("there is no {name} that is more than a script"))
 }
 
+/// The library `file`, relative to where libraries are, that comes with the program `name`.
+pub fn library(name: &'static str, file: &str) -> Result<PathBuf> {
+    find_or_fetch(name)?;
+    let fetched = debian::library_path();
+    let installed = fs::read_dir("/usr/lib").into_iter().flatten().flatten();
+    let mut directories = env::split_paths(&fetched).chain(installed.map(|entry| entry.path()));
+    let library = directories.find_map(|directory| {
+        let library = directory.join(file);
+        library.exists().then_some(library)
+    });
+    library.with_context(|| format!("{name} is there, and its library {file} is not"))
+}
+
 /// What of `names` will be fetched: a line for each source, empty if all is there. Beside programs,
 /// a name is `python/NAME`, `node/NAME`, or the compiler's target.
 #[must_use]

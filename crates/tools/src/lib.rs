@@ -27,7 +27,7 @@ use std::{
 
 use anyhow::{Result, ensure};
 pub use fetch::{debian::library_path, node, python, sha256, spin::VERSION as SPIN_RELEASE};
-pub use find::{binary, find, find_or_fetch, path, plan, version};
+pub use find::{binary, find, find_or_fetch, library, path, plan, version};
 
 /// The project's directory.
 #[must_use]
