@@ -186,7 +186,7 @@ fn put(username: String, request: &Request) -> Vec<Answer> {
         [] => true,
         [one] => {
             let name = one.split(|byte| *byte == b';').next().unwrap_or_default();
-            name.trim_ascii().to_ascii_lowercase() == b"application/json"
+            name.trim_ascii().eq_ignore_ascii_case(b"application/json")
         }
         _ => false,
     };
