@@ -20,7 +20,7 @@ pub const UPSERT: &str = "INSERT INTO users (username, date_of_birth) VALUES ($1
 pub const PING: &str = "SELECT EXISTS (SELECT FROM users)";
 
 /// The variables of the address, each with its keyword in a libpq connection string.
-const VARIABLES: [(&str, &str); 6] = [
+pub const VARIABLES: [(&str, &str); 6] = [
     ("postgres_host", "host"),
     ("postgres_port", "port"),
     ("postgres_database", "dbname"),
