@@ -28,6 +28,11 @@ pub fn objects(plane: &ControlPlane) -> Result<Vec<Value>> {
     }
 }
 
+/// Whether one of `objects` has this title.
+pub fn contain(objects: &[Value], wanted: &str) -> bool {
+    objects.iter().any(|object| title(object) == wanted)
+}
+
 /// Makes ready what `wanted` takes, and returns all that is there.
 pub fn make_ready(plane: &ControlPlane, wanted: impl Fn(&str) -> bool) -> Result<Vec<Value>> {
     let objects = objects(plane)?;

@@ -8,14 +8,15 @@
 mod by_hand;
 mod drift;
 mod repository;
+mod retried;
 mod site;
 mod stages;
 
-use std::{process::ExitCode, sync::OnceLock};
+use std::process::ExitCode;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use cluster::namespace;
-use deploy_tests::checker::trial;
+use deploy_tests::{checker::trial, mutation::Mutations};
 use libtest_mimic::{Arguments, Trial};
 use site::Site;
 
@@ -30,16 +31,15 @@ fn main() -> Result<ExitCode> {
     }
     // Each begins where the one before it ends.
     arguments.test_threads = Some(1);
+    let mutations = Mutations::of("cluster_full")?;
     let mut trials = stages::trials();
     trials.extend(drift::trials());
+    trials.extend(retried::trials(&mutations));
+    mutations.assert_all_used();
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
 }
 
-/// A trial that gets the clusters, which start with the first of them.
+/// A trial that gets the clusters.
 fn on_site(title: &str, check: fn(&Site) -> Result<()>) -> Trial {
-    static SITE: OnceLock<Result<Site, String>> = OnceLock::new();
-    trial(title, move || {
-        let site = SITE.get_or_init(|| Site::start().map_err(|error| format!("{error:#}")));
-        check(site.as_ref().map_err(|error| anyhow!("{error}"))?)
-    })
+    trial(title, move || check(site::site()?))
 }

@@ -6,12 +6,26 @@ use std::{
     process::Command,
 };
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use deploy_tests::{checker::succeeded, yaml};
 use serde_json::Value;
 use tools::root;
 
 const RELEASE: &str = "deploy/argocd/release.yaml";
+
+/// What Argo CD reads of the project.
+const DIRECTORIES: [&str; 6] = [
+    "deploy/argocd",
+    "deploy/chart",
+    "deploy/platform/addons",
+    "deploy/platform/argocd",
+    "deploy/platform/clusters",
+    "migrations",
+];
+
+/// Those whose files name the repository, which here is one on this machine.
+const NAMING: [&str; 3] = [DIRECTORIES[0], DIRECTORIES[2], DIRECTORIES[3]];
+const NAME: &str = "https://github.com/example/hello.git";
 
 /// A repository with what Argo CD delivers of this one.
 pub struct Repository(PathBuf);
@@ -21,25 +35,44 @@ impl Repository {
     pub fn new(directory: &Path) -> Result<Self> {
         fs::create_dir_all(directory)?;
         let repository = Self(directory.to_owned());
-        let mut copy = Command::new("cp");
-        copy.args([
-            "--archive",
-            "--parents",
-            "deploy/argocd",
-            "deploy/chart",
-            "migrations",
-        ])
-        .arg(directory)
-        .current_dir(root());
-        succeeded(&mut copy)?;
         repository.git(&["init", "--quiet", "--initial-branch=main"])?;
-        repository.commit("what is in the tree")?;
+        repository.take(&root())?;
         Ok(repository)
+    }
+
+    /// Commits what `tree`, a copy of the project, has, and nothing else.
+    pub fn take(&self, tree: &Path) -> Result<()> {
+        for directory in DIRECTORIES.map(|directory| self.0.join(directory)) {
+            if directory.exists() {
+                fs::remove_dir_all(directory)?;
+            }
+        }
+        let mut copy = Command::new("cp");
+        copy.args(["--archive", "--parents"])
+            .args(DIRECTORIES)
+            .arg(&self.0)
+            .current_dir(tree);
+        succeeded(&mut copy)?;
+        for entry in NAMING.map(|directory| fs::read_dir(self.0.join(directory))) {
+            for file in entry?.flatten().map(|entry| entry.path()) {
+                if file.is_file() {
+                    let text = fs::read_to_string(&file)?;
+                    fs::write(&file, text.replace(NAME, &self.url()))?;
+                }
+            }
+        }
+        self.commit("what is in the tree")
     }
 
     /// Where Argo CD finds it.
     pub fn url(&self) -> String {
         format!("file://{}", self.0.display())
+    }
+
+    /// A file, as it is now.
+    pub fn read(&self, file: &str) -> Result<String> {
+        let file = self.0.join(file);
+        fs::read_to_string(&file).with_context(|| file.display().to_string())
     }
 
     /// Writes a file, with the directories that it is in.
@@ -49,10 +82,11 @@ impl Repository {
         Ok(fs::write(file, text)?)
     }
 
-    /// Commits all that is written, on `main`.
+    /// Commits all that is written, on `main`, be it nothing.
     pub fn commit(&self, subject: &str) -> Result<()> {
         self.git(&["add", "--all"])?;
-        self.git(&["commit", "--quiet", "--message", subject])
+        self.git(&["commit", "--quiet", "--allow-empty", "--message", subject])
+            .map(drop)
     }
 
     /// Changes what runs in every cluster, in a commit.
@@ -64,7 +98,12 @@ impl Repository {
         self.commit(subject)
     }
 
-    fn git(&self, arguments: &[&str]) -> Result<()> {
+    /// The latest commit on `main`.
+    pub fn head(&self) -> Result<String> {
+        self.git(&["rev-parse", "main"])
+    }
+
+    fn git(&self, arguments: &[&str]) -> Result<String> {
         let mut git = Command::new("git");
         git.args([
             "-c",
@@ -74,6 +113,6 @@ impl Repository {
         ])
         .args(arguments)
         .current_dir(&self.0);
-        succeeded(&mut git).map(drop)
+        succeeded(&mut git)
     }
 }

@@ -1,6 +1,6 @@
 //! A cluster with Argo CD, and three that it delivers to.
 
-use std::{collections::BTreeMap, fs, net::Ipv4Addr, time::Duration};
+use std::{collections::BTreeMap, net::Ipv4Addr, path::Path, time::Duration};
 
 use anyhow::{Context, Result};
 use cluster::{
@@ -9,7 +9,9 @@ use cluster::{
     crds,
 };
 use deploy_tests::{
+    moto::ACCOUNT,
     objects::{list, text},
+    once::Once,
     stage_of,
 };
 use harness::{process::Process, wait::wait_until};
@@ -27,9 +29,6 @@ pub const DEV: &str = "dev";
 pub const CANARY: &str = "canary";
 pub const PRODUCTION: &str = "production-eu-central-1";
 
-/// What deploy/argocd names and the tests replace: the repository is one on this machine.
-const REPOSITORY: &str = "https://github.com/example/hello.git";
-
 /// Who defines the kinds of the chart's objects.
 const MODULES: [&str; 6] = [
     "github.com/cloudnative-pg/cloudnative-pg",
@@ -39,6 +38,12 @@ const MODULES: [&str; 6] = [
     "github.com/spinkube/spin-operator",
     "sigs.k8s.io/gateway-api",
 ];
+
+/// The clusters, which start when they are first asked for.
+pub fn site() -> Result<&'static Site> {
+    static SITE: Once<Site> = Once::new();
+    SITE.get("", Site::start)
+}
 
 pub struct Site {
     pub repository: Repository,
@@ -51,7 +56,7 @@ pub struct Site {
 impl Site {
     /// Starts all, and gives Argo CD the project and the ApplicationSet. The last cluster has no
     /// kinds but Kubernetes' own.
-    pub fn start() -> Result<Self> {
+    fn start() -> Result<Self> {
         let directory = tools::fresh("cluster-full")?;
         let repository = Repository::new(&directory.join("repository"))?;
         let management = ControlPlane::start(&directory.join("management"))?;
@@ -68,19 +73,43 @@ impl Site {
             let plane = ControlPlane::start_at(address, &directory.join(name))?;
             site._collectors.push(plane.start_garbage_collector()?);
             let labels = [("hello.example.com/stage", stage_of(name))];
-            let annotations = [("hello.example.com/account", "000000000000")];
+            let annotations = [("hello.example.com/account", ACCOUNT)];
             site.argo.register(name, &plane, &labels, &annotations)?;
             site.clusters.insert(name, plane);
         }
         for name in [DEV, CANARY] {
             site.install_kinds(name)?;
         }
-        for file in ["project.yaml", "applicationset.yaml"] {
-            let text = fs::read_to_string(root().join("deploy/argocd").join(file))?;
-            let text = text.replace(REPOSITORY, &site.repository.url());
-            site.argo.kubectl.apply(&text, &[])?;
-        }
+        site.give("deploy/argocd/project.yaml")?;
+        site.give("deploy/argocd/applicationset.yaml")?;
         Ok(site)
+    }
+
+    /// Commits what `tree` has, and gives Argo CD its ApplicationSet.
+    pub fn take(&self, tree: &Path) -> Result<()> {
+        self.repository.take(tree)?;
+        self.give("deploy/argocd/applicationset.yaml")
+    }
+
+    /// Delivers to all clusters what is in the project.
+    pub fn restore(&self) -> Result<()> {
+        self.take(&root())?;
+        for cluster in CLUSTERS {
+            self.wait_for(&format!("the delivery to {cluster}"), || {
+                // A later stage may be at it as well.
+                for cluster in CLUSTERS {
+                    by_hand::make_ready(self.cluster(cluster), |_| true)?;
+                }
+                Ok(self.has_commit(cluster)?.then_some(()))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Gives Argo CD a file of the repository, as a person does.
+    pub fn give(&self, file: &str) -> Result<()> {
+        let text = self.repository.read(file)?;
+        self.argo.kubectl.apply(&text, &[]).map(drop)
     }
 
     /// Defines the kinds of the chart's objects in a cluster.
@@ -147,6 +176,13 @@ impl Site {
             && text(&application, "/status/health/status") == "Healthy"
             && operation == "Succeeded"
             && application["operation"].is_null())
+    }
+
+    /// Whether the latest commit is delivered to the cluster.
+    pub fn has_commit(&self, cluster: &str) -> Result<bool> {
+        let application = self.application(&format!("hello-{cluster}"))?;
+        let revision = text(&application, "/status/sync/revision");
+        Ok(self.is_delivered(cluster)? && revision == self.repository.head()?)
     }
 
     /// Whether the cluster's Application was synced before, and is healthy.

@@ -21,7 +21,7 @@ const WAVES: [&str; 6] = [
 ];
 
 /// The version of the release that fails.
-const NEXT: &str = "v0-1-0";
+pub const NEXT: &str = "v0-1-0";
 
 type Check = fn(&Site) -> Result<()>;
 
@@ -187,7 +187,7 @@ fn mended(site: &Site) -> Result<()> {
 }
 
 /// Delivers what is in the tree to all clusters, unless that was done.
-fn delivered(site: &Site) -> Result<()> {
+pub fn delivered(site: &Site) -> Result<()> {
     if !CLUSTERS
         .iter()
         .all(|cluster| site.is_delivered(cluster).unwrap_or(false))
@@ -209,7 +209,7 @@ fn delivered_or_failed(site: &Site) -> Result<()> {
 }
 
 /// Commits a release, with the cutover to it.
-fn release_next(site: &Site) -> Result<()> {
+pub fn release_next(site: &Site) -> Result<()> {
     site.repository
         .release("release: the next version", |release| {
             let mut next = release["versions"][0].clone();
@@ -222,9 +222,8 @@ fn release_next(site: &Site) -> Result<()> {
         })
 }
 
-/// Waits until the sync of dev has failed for the object whose title begins so, and is to be tried
-/// again.
-fn fails(site: &Site, prefix: &str) -> Result<()> {
+/// Waits until the sync of dev has failed for the object whose title begins so.
+pub fn wait_for_failure(site: &Site, prefix: &str) -> Result<()> {
     let name = format!("hello-{DEV}");
     site.wait_for("the sync to fail", || {
         by_hand::make_ready(site.cluster(DEV), |title| !title.starts_with(prefix))?;
@@ -236,7 +235,12 @@ fn fails(site: &Site, prefix: &str) -> Result<()> {
         });
         let said = text(&application, "/status/operationState/message");
         Ok((failed && said.contains("unsuccessfully")).then_some(()))
-    })?;
+    })
+}
+
+/// [`wait_for_failure`], and nothing comes of it.
+fn fails(site: &Site, prefix: &str) -> Result<()> {
+    wait_for_failure(site, prefix)?;
     site.stays("the route and the other stages wait", 20, || {
         others_are_as_before(site)
     })
