@@ -143,7 +143,8 @@ pub struct Outcome {
 }
 
 /// How long a host and its store may take to serve again.
-const RECOVERY_LIMIT: Duration = Duration::from_secs(90);
+/// On WASI 0.2, Spin waits for more than a minute for a Redis that was down.
+const RECOVERY_LIMIT: Duration = Duration::from_secs(180);
 
 impl Fault {
     /// Injects it into a fresh host of `kind` with a fresh `store`.

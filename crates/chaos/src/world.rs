@@ -94,8 +94,7 @@ impl World {
         if needs.contains(&Need::SmallDisk) {
             world.disk = Some(match store {
                 StoreKind::Postgres => Disk::mount(&directory, "160m")?,
-                StoreKind::Redis => Disk::mount(&directory, "8m")?,
-                StoreKind::KeyValue => Disk::mount(&world.path("host"), "8m")?,
+                StoreKind::KeyValue | StoreKind::Redis => Disk::mount(&world.path("host"), "8m")?,
             });
         }
         match store {

@@ -2,8 +2,7 @@
 
 use anyhow::{Result, ensure};
 
-use super::{Fault, Injection, Need, POSTGRES, Shows};
-use crate::world::StoreKind;
+use super::{ANY_ONE, Fault, Injection, Need, POSTGRES, Shows};
 
 pub fn faults() -> Vec<Fault> {
     vec![
@@ -11,7 +10,7 @@ pub fn faults() -> Vec<Fault> {
             name: "disk-full",
             what: "the file system under the key-value store is full, until space is freed",
             costs: "503 for PUT; GET goes on",
-            stores: &[StoreKind::KeyValue, StoreKind::Redis],
+            stores: ANY_ONE,
             needs: &[Need::SmallDisk],
             shows: Shows::Failures,
             run: key_value,
