@@ -104,7 +104,7 @@ fn out_of_connections(it: &mut Injection) -> Result<()> {
 
 fn locked(it: &mut Injection) -> Result<()> {
     // The role's lock_timeout is 2 s: a lock that is held for less goes unnoticed.
-    let seconds = it.pace.lasts.as_secs().max(4);
+    let seconds = it.pace.lasts.as_secs().max(8);
     let postgres = it.world.postgres()?;
     let lock = format!(
         "BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep({seconds}); COMMIT"
