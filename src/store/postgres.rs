@@ -38,7 +38,7 @@ const NO_HOST: &str = "postgres.invalid";
 /// use hello::store::postgres::address;
 ///
 /// let address = address("db\n5432\nhello\nhello\nit's\nrequire").expect("each is set");
-/// assert!(address.ends_with(r" password='it\'s' sslmode='require'"));
+/// assert!(address.ends_with(r"='it\'s' sslmode='require'"));
 /// ```
 ///
 /// # Errors
