@@ -4,4 +4,4 @@ mod incoming;
 mod outgoing;
 mod serve;
 
-pub use serve::serve;
+pub use serve::{ready, serve};

@@ -41,7 +41,8 @@ pub fn run() -> Result<()> {
     start(
         "accept the fuzz targets",
         Command::new("cargo")
-            .args(["clippy", "--locked", "--all-targets", "--manifest-path"])
+            .args(["clippy", "--locked", "--all-targets"])
+            .args(["--no-default-features", "--manifest-path"])
             .arg(&fuzz)
             .arg("--target-dir")
             .arg(&directory)

@@ -13,6 +13,7 @@ use harness::{
     host::{Store, choose, free_port},
     postgres::{Address, Postgres},
     process::end_all_on_signal,
+    relay::Relay,
 };
 use procfs::{CpuInfo, Current};
 use tools::{
@@ -23,7 +24,7 @@ use tools::{
 use crate::{
     baseline::{fastapi::FastApi, native::Native},
     load::{self, Measurement, Method, Service, USERS},
-    plot, relay,
+    plot,
     report::{self, Cell, Results, table},
     start,
     usage::usage,
@@ -74,7 +75,9 @@ pub fn run(options: &Options) -> Result<()> {
     )?;
     let mut database = postgres.service();
     if let Some(delay) = options.delay {
-        database.port = relay::start(database.port, delay)?;
+        let relay = Relay::start(database.port)?;
+        relay.slow_down(delay);
+        database.port = relay.port;
     }
 
     // The first is what the others are compared with.

@@ -4,7 +4,7 @@
 //! | module | what it measures |
 //! | --- | --- |
 //! | here | the latency of a host that is serving |
-//! | `compare` | hello beside each `baseline`; `relay` and `plot` are a network's delay, and its charts |
+//! | `compare` | hello beside each `baseline`; `plot` draws its charts |
 //! | `against` | this tree beside an earlier revision of it |
 //! | `load`, `usage`, `report` | what both do: services on this machine, loaded by wrk in turn; what they use meanwhile; tables |
 //! | [`cutover`] | a swap of two versions while requests come |
@@ -17,7 +17,6 @@ mod compare;
 pub mod cutover;
 mod load;
 mod plot;
-mod relay;
 mod report;
 mod stats;
 mod usage;

@@ -8,7 +8,8 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
+use harness::namespace::{can_be_made, run_again};
 use tools::run::run;
 
 /// Says that this process runs inside already.
@@ -44,34 +45,10 @@ pub fn enter() -> Result<Place> {
     if !rustix::process::geteuid().is_root() {
         return Ok(Place::Outside("it takes root, for namespaces of its own"));
     }
-    let tried = unshare().arg("true").status();
-    if !tried.is_ok_and(|status| status.success()) {
+    if !can_be_made() {
         return Ok(Place::Outside(
             "`unshare` makes no namespaces here: in a container, that takes privileges",
         ));
     }
-    let program = env::current_exe().context("this program has no path")?;
-    let status = unshare()
-        .arg(program)
-        .args(env::args_os().skip(1))
-        .env(INSIDE, "1")
-        .status()
-        .context("`unshare` does not start")?;
-    let Some(code) = status.code() else {
-        bail!("the namespaces ended with {status}");
-    };
-    Ok(Place::Ran(ExitCode::from(u8::try_from(code).unwrap_or(1))))
-}
-
-fn unshare() -> Command {
-    let mut unshare = Command::new("unshare");
-    unshare.args([
-        "--net",
-        "--mount",
-        "--pid",
-        "--fork",
-        "--kill-child",
-        "--mount-proc",
-    ]);
-    unshare
+    run_again(INSIDE, "1").map(Place::Ran)
 }

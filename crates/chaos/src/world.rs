@@ -14,12 +14,13 @@ use anyhow::{Context, Result, ensure};
 use harness::{
     host::{Host, Setup, Store, free_port, require_free},
     postgres::{Address, Postgres, give_to_server},
+    relay::Relay,
     wait::wait_until,
 };
 use tempfile::TempDir;
 use tools::{HostKind, run::read};
 
-use crate::{calendar::Clock, fault::Need, redis::Redis, relay::Relay};
+use crate::{calendar::Clock, fault::Need, redis::Redis};
 
 /// Which store keeps the users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

@@ -7,7 +7,8 @@ use std::{
     process::{Command, ExitCode},
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+use harness::namespace::{can_be_made, run_again};
 use tools::run::run;
 
 use crate::{ADDRESS, control_plane::SERVICES, crds};
@@ -27,23 +28,8 @@ pub fn is_missing() -> Option<&'static str> {
             "there is no `go` on PATH to compile Kubernetes: install it from https://go.dev/dl",
         );
     }
-    let tried = unshare().arg("true").output();
-    let works = tried.is_ok_and(|tried| tried.status.success());
-    (!works).then_some("`unshare` makes no namespaces here: in a container, that takes privileges")
-}
-
-/// What runs a program in namespaces of its own, which end with this process.
-fn unshare() -> Command {
-    let mut unshare = Command::new("unshare");
-    unshare.args([
-        "--net",
-        "--mount",
-        "--pid",
-        "--fork",
-        "--kill-child",
-        "--mount-proc",
-    ]);
-    unshare
+    (!can_be_made())
+        .then_some("`unshare` makes no namespaces here: in a container, that takes privileges")
 }
 
 /// Runs this program again in namespaces of its own for the network, mounts and processes, and
@@ -64,19 +50,10 @@ pub fn enter(programs: &[&'static str]) -> Result<Option<ExitCode>> {
         tools::find_or_fetch(*program)?;
     }
     crds::fetch()?;
-    let program = env::current_exe().context("this program has no path")?;
     let name = format!("hello-{}", std::process::id());
-    let status = unshare()
-        .arg(program)
-        .args(env::args_os().skip(1))
-        .env(INSIDE, &name)
-        .status()
-        .context("`unshare` does not start")?;
+    let ended = run_again(INSIDE, &name);
     remove_cgroups(&name);
-    let Some(code) = status.code() else {
-        bail!("the cluster's namespaces ended with {status}");
-    };
-    Ok(Some(ExitCode::from(u8::try_from(code).unwrap_or(1))))
+    ended.map(Some)
 }
 
 /// The cgroup that a node's pods are in, made if need be: `/hello-NUMBER/NODE`, below the roots of

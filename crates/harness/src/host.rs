@@ -10,7 +10,6 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use toml_edit::{DocumentMut, Item, Table};
 use url::Url;
 use yaml_serde::Value;
 
@@ -187,8 +186,15 @@ impl Host {
         let environment = setup.environment.iter();
         command.envs(environment.map(|(name, value)| (name, value)));
         let is_ready = || client::is_ok(port, "/livez");
-        let process = Process::start_server(&mut command, setup.log, START_TIMEOUT, is_ready)?;
-        Ok(Self { process, port })
+        let started = Process::start_server(&mut command, setup.log, START_TIMEOUT, is_ready);
+        if kind.is_spin() {
+            // Spin has read it, and it may hold a password.
+            fs::remove_file(runtime_config::file(port))?;
+        }
+        Ok(Self {
+            process: started?,
+            port,
+        })
     }
 
     /// A new connection to the host.
@@ -218,7 +224,7 @@ fn spin(program: &Path, artifact: &Path, port: u16, setup: &Setup) -> Result<Com
     let manifest = directory.join("spin.toml");
     let root = root();
     manifest::write(&manifest, setup.earlier.unwrap_or(&root), artifact)?;
-    let config = directory.join("runtime-config.toml");
+    let config = runtime_config::file(port);
     let mut command = Command::new(program);
     command
         .arg("up")
@@ -247,17 +253,8 @@ fn spin(program: &Path, artifact: &Path, port: u16, setup: &Setup) -> Result<Com
             ]);
         }
     }
-    let shipped = root.join("runtime-config.toml");
-    let own = setup.data.join("runtime-config.toml");
-    if let Store::Redis(url) = setup.store {
-        let mut text: DocumentMut = fs::read_to_string(&shipped)?.parse()?;
-        text["key_value_store"]["default"] =
-            Item::Table(Table::from_iter([("type", "redis"), ("url", url)]));
-        fs::write(&own, text.to_string())?;
-    }
-    let source = if own.exists() { own } else { shipped };
     let in_config = setup.earlier.is_none().then_some(&variables[..]);
-    runtime_config::write(&config, &source, setup.data, in_config)?;
+    runtime_config::write(&config, setup, in_config)?;
     if setup.earlier.is_some() {
         for (name, value) in variables {
             command.env(runtime_config::environment(name), value);

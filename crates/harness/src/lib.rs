@@ -5,6 +5,8 @@
 //! | [`host`] | a host with a component |
 //! | [`manifest`] | spin.toml with a label for the counters |
 //! | [`postgres`] | a real Postgres of one's own, and the migrations |
+//! | [`namespace`] | what runs a program in namespaces that end with it |
+//! | [`relay`] | a TCP relay that delays, and that moves |
 //! | `runtime_config` | runtime-config.toml with the variables in it |
 //! | [`process`] | a process with all that it starts, and their end |
 //! | [`wait`] | waits for what comes about a moment later |
@@ -15,7 +17,9 @@
 pub mod client;
 pub mod host;
 pub mod manifest;
+pub mod namespace;
 pub mod postgres;
 pub mod process;
+pub mod relay;
 mod runtime_config;
 pub mod wait;

@@ -12,23 +12,30 @@ use std::{
 
 use anyhow::{Context, Result};
 use toml_edit::{DocumentMut, InlineTable, Item, Table, array, value};
-use tools::root;
+use tools::{root, target};
 
-/// Writes `file`: the runtime config `source` with its paths as if it lay in `base`. If there are
-/// `settings`, it also has each variable of spin.toml, with its value in there, else that of this
-/// process's `SPIN_VARIABLE_…`, else its default.
+use crate::host::{Setup, Store};
+
+/// Where the runtime config of the host on `port` is, until it has started.
+pub(crate) fn file(port: u16) -> PathBuf {
+    target().join(format!("spin/{port}/runtime-config.toml"))
+}
+
+/// Writes `file`: the runtime config of `setup`. If there are `settings`, it also has each variable of
+/// spin.toml, with its value in there, else that of this process's `SPIN_VARIABLE_…`, else its default.
 ///
 /// # Errors
 ///
 /// One sentence: a file cannot be read or written, or is not TOML.
-pub(crate) fn write(
-    file: &Path,
-    source: &Path,
-    base: &Path,
-    settings: Option<&[(&str, &str)]>,
-) -> Result<()> {
-    let mut config = read(source)?;
-    make_paths_absolute(&mut config, base);
+pub(crate) fn write(file: &Path, setup: &Setup, settings: Option<&[(&str, &str)]>) -> Result<()> {
+    let own = setup.data.join("runtime-config.toml");
+    let shipped = || root().join("runtime-config.toml");
+    let mut config = read(&if own.exists() { own } else { shipped() })?;
+    make_paths_absolute(&mut config, setup.data);
+    if let Store::Redis(url) = setup.store {
+        config["key_value_store"]["default"] =
+            Item::Table(Table::from_iter([("type", "redis"), ("url", url)]));
+    }
     if let Some(settings) = settings {
         let manifest = read(&root().join("spin.toml"))?;
         let of_environment = |name: &str| env::var(environment(name)).ok();

@@ -143,14 +143,14 @@ fn versions_are_whole(objects: &[Object]) -> Result<()> {
                     .unwrap_or(text(needed, "/secretName"));
                 ensure!(
                     is_made(kinds, wanted) || FROM_ELSEWHERE.contains(&wanted),
-                    "{title} needs {wanted}, which nobody makes"
+                    "{title} needs {wanted}, which no template renders"
                 );
             }
         }
         for needed in strings_at(object, &["loadFromSecret"]) {
             ensure!(
                 is_made(&secrets, needed),
-                "{title} needs {needed}, which nobody makes"
+                "{title} needs {needed}, which no template renders"
             );
         }
         for config in strings_at(object, &["runtime-config.toml"]) {

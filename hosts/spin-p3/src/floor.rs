@@ -1,5 +1,6 @@
 //! The floor of a benchmark: the calls to the host's stores that a request of hello makes, and no
-//! logic. No validation, no contract, no log, no deadline: what is left is the price of the host.
+//! logic but to read a username and a date. No contract, no log, no deadline: what is left is the price of the
+//! host.
 
 use hello::{
     birthday::DateOfBirth,

@@ -1,10 +1,5 @@
 //! The floor of a benchmark: the calls to the host's stores that a request of hello makes, and no
-//! logic. No validation, no contract, no log: what is left is the price of the host.
-
-use std::{
-    pin::pin,
-    task::{Context, Poll, Waker},
-};
+//! logic but to read a username and a date. No contract, no log: what is left is the price of the host.
 
 use hello::{
     birthday::DateOfBirth,
@@ -12,6 +7,7 @@ use hello::{
     metrics::Counters,
     store::UserStore,
     username::Username,
+    wasi::p2::ready,
 };
 use wasip2::http::types::{
     Fields, IncomingRequest, Method, OutgoingBody, OutgoingResponse, ResponseOutparam,
@@ -75,11 +71,4 @@ fn respond(out: ResponseOutparam, status: u16, bytes: &[u8]) {
     drop(stream);
     let _ = OutgoingBody::finish(body, None);
     ResponseOutparam::set(out, Ok(response));
-}
-
-fn ready<F: Future>(future: F) -> F::Output {
-    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(output) => output,
-        Poll::Pending => unreachable!("a WASI 0.2 call is ready when it returns"),
-    }
 }

@@ -72,7 +72,11 @@ impl System for P2 {
 }
 
 /// Polls once: on a WASI 0.2 host every call blocks, so nothing is ever pending.
-fn ready<F: Future>(future: F) -> F::Output {
+///
+/// # Panics
+///
+/// If `future` waits for something else than the host.
+pub fn ready<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
         Poll::Pending => unreachable!("a WASI 0.2 call is ready when it returns"),

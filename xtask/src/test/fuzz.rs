@@ -39,7 +39,8 @@ pub fn run() -> Result<Vec<Part>> {
     let directory = target().join("fuzz");
     let mut oracle = Command::new("cargo");
     oracle
-        .args(["test", "--lib", "--manifest-path"])
+        .args(["test", "--lib", "--locked"])
+        .args(["--no-default-features", "--manifest-path"])
         .arg(&manifest)
         .arg("--target-dir")
         .arg(&directory);

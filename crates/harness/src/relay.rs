@@ -1,4 +1,7 @@
 //! A TCP relay between a host and its database: a network that is slow, and an address that moves.
+//!
+//! `tc qdisc add … netem delay` would delay in the kernel, but not every kernel has `sch_netem`, and it takes
+//! root.
 
 use std::{
     io::{self, Read, Write},
@@ -131,6 +134,29 @@ mod tests {
             }
         });
         port
+    }
+
+    #[test]
+    fn an_echo_comes_back_after_two_delays() {
+        let delay = Duration::from_millis(20);
+        let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let port = server.local_addr().expect("an address").port();
+        let echo = thread::spawn(move || {
+            let (mut stream, _) = server.accept().expect("a client");
+            let mut word = [0; 4];
+            stream.read_exact(&mut word).expect("a word");
+            stream.write_all(&word).expect("the client is there");
+        });
+        let relay = Relay::start(port).expect("it starts");
+        relay.slow_down(delay);
+        let mut client = TcpStream::connect((Ipv4Addr::LOCALHOST, relay.port)).expect("it accepts");
+        let started = Instant::now();
+        client.write_all(b"word").expect("it reads");
+        let mut said = Vec::new();
+        client.read_to_end(&mut said).expect("it closes");
+        assert_eq!(said, b"word");
+        assert!(started.elapsed() >= delay * 2, "{:?}", started.elapsed());
+        echo.join().expect("the server is content");
     }
 
     #[test]
