@@ -26,9 +26,18 @@ const READ: &str = "read";
 /// One sentence, if the module is not of the shape that `src/api/docs/files.rs` gives it, or its
 /// imports are not those of its world.
 pub fn component(module: &[u8]) -> Result<Vec<u8>> {
+    encode(&with_passive_assets(module)?)
+}
+
+/// Makes the component of a `module` that reads no files.
+///
+/// # Errors
+///
+/// One sentence, if its imports are not those of its world.
+pub fn encode(module: &[u8]) -> Result<Vec<u8>> {
     ComponentEncoder::default()
         .validate(true)
-        .module(&with_passive_assets(module)?)?
+        .module(module)?
         // As the linker does. For Debian's C library; left out where nothing imports it.
         .adapter(
             WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME,

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use crate::component::component;
+use crate::component::{component, encode};
 use tools::{
     HostKind,
     run::{announce, read, run},
@@ -126,8 +126,14 @@ fn build_in(
     let module = target.join(format!("{TARGET}/release/{}.wasm", host.component()));
     let module =
         fs::read(&module).with_context(|| format!("the build made no {}", module.display()))?;
+    // A floor reads no files of the documentation, so it has no import to replace.
+    let make = if features.is_empty() {
+        component
+    } else {
+        encode
+    };
     let component =
-        component(&module).with_context(|| format!("cannot make the component for {host}"))?;
+        make(&module).with_context(|| format!("cannot make the component for {host}"))?;
     for (path, other) in others {
         let bytes = path.as_os_str().as_encoded_bytes();
         ensure!(
