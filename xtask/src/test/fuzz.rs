@@ -39,7 +39,7 @@ pub fn run() -> Result<Vec<Part>> {
     let directory = target().join("fuzz");
     let mut oracle = Command::new("cargo");
     oracle
-        .args(["test", "--lib", "--locked"])
+        .args(["test", "--lib"])
         .args(["--no-default-features", "--manifest-path"])
         .arg(&manifest)
         .arg("--target-dir")
