@@ -5,12 +5,14 @@
 mod failover;
 mod hostile_input;
 mod instances;
+mod linearizable;
 mod logs;
 mod operations;
 #[path = "../suite/over_http.rs"]
 mod over_http;
 mod postgres;
 mod quickstart;
+mod sandbox;
 mod segments;
 mod smoke;
 #[path = "../suite/mod.rs"]
@@ -185,6 +187,7 @@ impl HostUnderTest {
         if self.kind == HostKind::SpinP3 {
             trials.extend(instances::trials(self));
         }
+        trials.extend(linearizable::trials(self));
         trials.extend(hostile_input::trials(self, key_value));
         trials.extend(self.shared_trials("key-value", key_value, today));
         trials.extend(self.shared_trials("postgres", postgres, today));
@@ -192,6 +195,7 @@ impl HostUnderTest {
         trials.extend(failover::trials(self));
         trials.extend(logs::trials(self));
         trials.extend(quickstart::trials(self));
+        trials.extend(sandbox::trials(self));
         trials
     }
 

@@ -63,6 +63,12 @@ pub fn run() -> Result<()> {
             .clippy()
             .arg("--locked")
             .args(packages("--package", &HostKind::ALL))
+            .args([
+                "--package",
+                "hello-sandbox",
+                "--features",
+                "hello-sandbox/spin",
+            ])
             // For the Debian compiler, there is no `cargo clippy` to pass an option through.
             .env("RUSTFLAGS", "--deny=warnings")
             .current_dir(root()),

@@ -83,6 +83,8 @@ pub enum Skip {
     Advisories,
     /// Spin
     Spin,
+    /// Go, to compile porcupine
+    Porcupine,
 }
 
 impl Skip {
@@ -126,6 +128,16 @@ impl Skip {
                 "cluster: releases on a node, with SpinKube",
                 "there is no `spin` on PATH: install it from https://spinframework.dev",
             ),
+            Self::Porcupine => (
+                &[
+                    Choice::Postgres,
+                    Choice::Wasmcloud,
+                    Choice::Spin,
+                    Choice::SpinP3,
+                ],
+                "whether concurrent requests are linearizable, on every host",
+                "there is no `go` on PATH to compile porcupine: install Go from https://go.dev/dl",
+            ),
         }
     }
 
@@ -138,6 +150,7 @@ impl Skip {
             Self::Terraform => tools::find("terraform").is_none(),
             Self::Terragrunt => tools::find("terragrunt").or(tools::find("go")).is_none(),
             Self::Spin => tools::find(HostKind::Spin).is_none(),
+            Self::Porcupine => tools::find("porcupine").or(tools::find("go")).is_none(),
             Self::Advisories => parts.iter().any(|part| part.has_ignored("supply_chain")),
         }
     }
@@ -195,7 +208,7 @@ fn needs(part: Choice) -> &'static [&'static str] {
             TARGET,
             "wash",
         ],
-        Choice::Postgres => &["openssl", "postgres", "spin", TARGET, "wash"],
+        Choice::Postgres => &["openssl", "porcupine", "postgres", "spin", TARGET, "wash"],
         Choice::Docs => &[
             "chromium",
             "node/playwright",
@@ -206,8 +219,22 @@ fn needs(part: Choice) -> &'static [&'static str] {
             TARGET,
             "wash",
         ],
-        Choice::Wasmcloud => &["curl", "postgres", TARGET, "wash"],
-        Choice::Spin | Choice::SpinP3 => &["curl", "postgres", "spin", TARGET],
+        Choice::Wasmcloud => &[
+            "curl",
+            "porcupine",
+            "postgres",
+            "redis-server",
+            TARGET,
+            "wash",
+        ],
+        Choice::Spin | Choice::SpinP3 => &[
+            "curl",
+            "porcupine",
+            "postgres",
+            "redis-server",
+            "spin",
+            TARGET,
+        ],
     }
 }
 
@@ -251,6 +278,17 @@ pub fn run(options: &Options) -> Result<()> {
     let compiler = compile_for_cluster(&chosen)?;
     if chosen.iter().any(|part| needs(*part).contains(&TARGET)) {
         componentize::build(None)?;
+    }
+    for (host, choice) in [
+        (HostKind::Wasmcloud, Choice::Wasmcloud),
+        (HostKind::Spin, Choice::Spin),
+    ] {
+        // Without Spin, its part is skipped or fetches it.
+        if chosen.contains(&choice)
+            && (host == HostKind::Wasmcloud || named || tools::find(host).is_some())
+        {
+            componentize::build_sandbox(host)?;
+        }
     }
 
     let mut parts: Vec<Part> = Vec::new();

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `ledger`, `calendar` | what was acknowledged, and what greetings fit that |
 //! | `load` | a steady load of reads and writes |
-//! | `world`, `redis` | a host, its store, and what is between them |
+//! | `world` | a host, its store, and what is between them |
 //! | `namespace`, `processes` | what a fault takes of Linux |
 //! | `vegeta` | a load that comes whether or not it is answered |
 //! | `fault` | the faults, a family in each module |
@@ -20,7 +20,6 @@ mod load;
 mod namespace;
 mod plot;
 mod processes;
-mod redis;
 mod report;
 mod soak;
 mod vegeta;

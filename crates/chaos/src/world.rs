@@ -14,13 +14,14 @@ use anyhow::{Context, Result, ensure};
 use harness::{
     host::{Host, Setup, Store, free_port, require_free},
     postgres::{Address, Postgres, give_to_server},
+    redis::Redis,
     relay::Relay,
     wait::wait_until,
 };
 use tempfile::TempDir;
 use tools::{HostKind, run::read};
 
-use crate::{calendar::Clock, fault::Need, redis::Redis};
+use crate::{calendar::Clock, fault::Need};
 
 /// Which store keeps the users.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]

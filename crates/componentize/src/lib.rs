@@ -30,7 +30,7 @@ pub fn build_as(host: Option<HostKind>, revision: &str) -> Result<()> {
     let compiler = Compiler::find_or_fetch()?;
     for host in host.map_or_else(|| HostKind::ALL.to_vec(), |host| vec![host]) {
         announce(&format!("building the component for {host}"));
-        let component = build_in(&tools::root(), &compiler, host, &[], revision)?;
+        let component = build_in(&tools::root(), &compiler, &package(host), &[], revision)?;
         let artifact = host.artifact();
         write_changed(&artifact, &component)
             .with_context(|| format!("cannot write {}", artifact.display()))?;
@@ -45,10 +45,30 @@ pub fn build_floor(host: HostKind) -> Result<PathBuf> {
     let compiler = Compiler::find_or_fetch()?;
     announce(&format!("building the floor for {host}"));
     let features = ["--features", "floor"];
-    let component = build_in(&tools::root(), &compiler, host, &features, &revision())?;
+    let package = package(host);
+    let component = build_in(&tools::root(), &compiler, &package, &features, &revision())?;
     let file = host.artifact().with_extension("floor.wasm");
     write_changed(&file, &component).with_context(|| format!("cannot write {}", file.display()))?;
     Ok(file)
+}
+
+/// Builds what tries, in the place of the component for `host`, what that may not do.
+pub fn build_sandbox(host: HostKind) -> Result<()> {
+    let compiler = Compiler::find_or_fetch()?;
+    announce(&format!("building what tries the sandbox of {host}"));
+    let features = match host {
+        HostKind::Spin | HostKind::SpinP3 => "--features=spin",
+        HostKind::Wasmcloud => "--no-default-features",
+    };
+    let root = tools::root();
+    let component = build_in(&root, &compiler, "hello-sandbox", &[features], &revision())?;
+    let file = host.artifact().with_extension("sandbox.wasm");
+    write_changed(&file, &component).with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// The package of the component for `host`.
+fn package(host: HostKind) -> String {
+    format!("hello-{host}")
 }
 
 /// Builds each component once more, from nothing and in another directory: it has to be the artifact
@@ -60,7 +80,7 @@ pub fn verify(host: Option<HostKind>) -> Result<()> {
     copy_tree(&copy)?;
     for host in host.map_or_else(|| HostKind::ALL.to_vec(), |host| vec![host]) {
         announce(&format!("building the component for {host} once more"));
-        let again = build_in(&copy, &compiler, host, &[], &revision())?;
+        let again = build_in(&copy, &compiler, &package(host), &[], &revision())?;
         let artifact = host.artifact();
         let difference = first_difference(&fs::read(&artifact)?, &again);
         if let Some(at) = difference {
@@ -84,12 +104,12 @@ fn first_difference(one: &[u8], other: &[u8]) -> Option<usize> {
     common.or_else(|| (one.len() != other.len()).then(|| one.len().min(other.len())))
 }
 
-/// The component for `host`, built from the sources in `directory`. It holds no path of this machine:
+/// The component of `package`, built from the sources in `directory`. It holds no path of this machine:
 /// another directory, or another person's cargo, builds the same bytes.
 fn build_in(
     directory: &Path,
     compiler: &Compiler,
-    host: HostKind,
+    package: &str,
     features: &[&str],
     revision: &str,
 ) -> Result<Vec<u8>> {
@@ -109,8 +129,7 @@ fn build_in(
         "build the component",
         compiler
             .cargo("build")
-            .args(["--release", "--locked", "--package"])
-            .arg(format!("hello-{host}"))
+            .args(["--release", "--locked", "--package", package])
             .args(features)
             // Beside those of .cargo/config.toml, which an environment variable would replace.
             .arg("--config")
@@ -123,22 +142,25 @@ fn build_in(
             .env(REVISION_VARIABLE, revision)
             .current_dir(directory),
     )?;
-    let module = target.join(format!("{TARGET}/release/{}.wasm", host.component()));
+    let module = target.join(format!(
+        "{TARGET}/release/{}.wasm",
+        package.replace('-', "_")
+    ));
     let module =
         fs::read(&module).with_context(|| format!("the build made no {}", module.display()))?;
-    // A floor reads no files of the documentation, so it has no import to replace.
+    // Neither a floor nor the sandbox reads files of the documentation: there is no import to replace.
     let make = if features.is_empty() {
         component
     } else {
         encode
     };
     let component =
-        make(&module).with_context(|| format!("cannot make the component for {host}"))?;
+        make(&module).with_context(|| format!("cannot make the component of {package}"))?;
     for (path, other) in others {
         let bytes = path.as_os_str().as_encoded_bytes();
         ensure!(
             path == Path::new(other) || !component.windows(bytes.len()).any(|found| found == bytes),
-            "the component for {host} holds {}, a path of this machine",
+            "the component of {package} holds {}, a path of this machine",
             path.display()
         );
     }

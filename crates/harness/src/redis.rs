@@ -10,8 +10,9 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use harness::{host::free_port, process::Process};
 use tools::find_or_fetch;
+
+use crate::{host::free_port, process::Process};
 
 /// How long it may take to start, and to read what it has written.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
