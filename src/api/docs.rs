@@ -58,3 +58,20 @@ pub const ASSETS: &[Asset] = &include!(concat!(env!("OUT_DIR"), "/docs/assets.rs
 pub fn asset(name: &str) -> Option<&'static Asset> {
     ASSETS.iter().find(|asset| asset.name == name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_asset_is_one_gzip_member() {
+        for asset in ASSETS {
+            let gzip = asset.gzip();
+            // RFC 1952: the magic number, deflate, and at the end the length of the content.
+            assert!(gzip.starts_with(&[0x1f, 0x8b, 8]), "{}", asset.name);
+            assert_eq!(gzip.len(), asset.length, "{}", asset.name);
+            let length = gzip.last_chunk().map(|bytes| u32::from_le_bytes(*bytes));
+            assert!(length > Some(100), "{}: {length:?} bytes", asset.name);
+        }
+    }
+}

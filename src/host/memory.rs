@@ -33,3 +33,23 @@ impl Host for MemoryHost {
         Ok(Some(self.counters.clone()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pollster::block_on;
+
+    use super::*;
+    use crate::metrics::Counters;
+
+    #[test]
+    fn clones_count_together() {
+        let host = MemoryHost::default();
+        let counters = host.clone().counters().expect("they open");
+        let counters = counters.expect("they are on");
+        assert_eq!(block_on(counters.increment("requests", 2)), Ok(2));
+        assert_eq!(
+            block_on(host.counters.keys()),
+            Ok(vec!["requests".to_owned()])
+        );
+    }
+}

@@ -27,6 +27,22 @@ impl MemoryStore {
     }
 
     /// The number of users.
+    ///
+    /// ```
+    /// use hello::{
+    ///     birthday::DateOfBirth,
+    ///     store::{UserStore, memory::MemoryStore},
+    ///     username::Username,
+    /// };
+    ///
+    /// let store = MemoryStore::default();
+    /// let born = DateOfBirth::parse(b"1990-06-20").expect("a date");
+    /// for name in ["Ada", "Grace", "Ada"] {
+    ///     let username = Username::parse(name.as_bytes()).expect("letters");
+    ///     pollster::block_on(store.save(&username, born)).expect("saved");
+    /// }
+    /// assert_eq!(store.len(), 2);
+    /// ```
     #[must_use]
     pub fn len(&self) -> usize {
         self.state().users.len()
