@@ -172,6 +172,9 @@ fn today() -> NaiveDate {
     NaiveDate::default() + Days::new(seconds / (24 * 60 * 60))
 }
 
+/// When a user was read, and what.
+type Read = (Instant, i64);
+
 /// What the clients of one history share.
 struct Recorder {
     /// Of the host that is up.
@@ -183,7 +186,7 @@ struct Recorder {
     began: Instant,
     today: NaiveDate,
     /// The planted bug: what was read is read again for so long.
-    cache: Option<(Duration, Mutex<HashMap<usize, (Instant, i64)>>)>,
+    cache: Option<(Duration, Mutex<HashMap<usize, Read>>)>,
 }
 
 impl Recorder {
