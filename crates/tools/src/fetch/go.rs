@@ -51,8 +51,8 @@ pub(super) fn compile(program: &str, name: &str, package: &str) -> Result<()> {
         "compile it (is there a network, and is this Go 1.26 or later?)",
         Command::new("go")
             .args(["build", "-mod=readonly", "-trimpath"])
-            // The linker strips DWARF, so not to make it saves a tenth of the time; not to inline, a sixth.
-            .arg("-gcflags=all=-dwarf=false -l")
+            // The linker strips it: not to make it saves a tenth of the time.
+            .arg("-gcflags=all=-dwarf=false")
             .arg("-ldflags")
             .arg(format!("-s -w {}", stamps(package, &version)))
             .arg("-o")
