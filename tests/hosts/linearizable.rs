@@ -16,47 +16,41 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use chrono::{Datelike, Days, NaiveDate};
-use harness::{
-    client::{Answer, Connection},
-    host::Store,
-    postgres::Postgres,
-    redis::Redis,
-};
+use harness::{host::Store, postgres::Postgres, redis::Redis};
+use hello::{birthday::DateOfBirth, store::UserStore, username::Username};
 use libtest_mimic::Trial;
+use pollster::block_on;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tools::{HostKind, run};
 
-use crate::{HostUnderTest, JSON, until};
+use crate::{HostUnderTest, over_http::OverHttp, until};
 
 const USERS: [&str; 3] = ["LinearA", "LinearB", "LinearC"];
 const CLIENTS: usize = 10;
 
-/// Of each client, and half of them PUT. So a user is written fewer times than a year has days, and
-/// each value is one write's.
+/// Of each client, and half of them PUT. So a user is written fewer times than there are days in
+/// [`written`], and each value is one write's.
 const OPERATIONS: usize = 120;
-
-/// What a GET reads of a user that is not there.
-const ABSENT: i64 = -1;
 
 /// The end of a PUT that has no answer: it may take effect at any later time, or never.
 const NEVER: i64 = i64::MAX;
 
-pub fn trials(under_test: &HostUnderTest) -> Vec<Trial> {
+pub fn trials(under_test: &HostUnderTest, today: NaiveDate) -> Vec<Trial> {
     let has_checker = tools::find("porcupine").or(tools::find("go")).is_some();
     let stores = ["key-value", "postgres", "redis"].map(|store| {
         let name = format!("{store}: histories of concurrent requests are linearizable");
         under_test.trial(&name, move |it| {
-            let verdict = judge(&it, store, None)?;
+            let verdict = judge(&it, today, store, None)?;
             ensure!(verdict == "linearizable", "the history is {verdict}");
             Ok(())
         })
     });
     let name = "key-value: a cache in front of reads is found not to be linearizable";
-    let planted = under_test.trial(name, |it| {
-        let verdict = judge(&it, "key-value", Some(Duration::from_millis(100)))?;
+    let planted = under_test.trial(name, move |it| {
+        let verdict = judge(&it, today, "key-value", Some(Duration::from_millis(100)))?;
         ensure!(verdict == "not linearizable", "the history is {verdict}");
         Ok(())
     });
@@ -67,23 +61,29 @@ pub fn trials(under_test: &HostUnderTest) -> Vec<Trial> {
 }
 
 /// What porcupine says of a history with `store`, read through a cache if one is planted.
-fn judge(under_test: &HostUnderTest, store: &str, cached: Option<Duration>) -> Result<String> {
+fn judge(
+    under_test: &HostUnderTest,
+    today: NaiveDate,
+    store: &str,
+    cached: Option<Duration>,
+) -> Result<String> {
     let checker = tools::find_or_fetch("porcupine")?;
     let directory = TempDir::new()?;
     let history = directory.path().join("history");
+    let record = |store| record(under_test, today, &directory, store, cached);
     let operations = match store {
         "postgres" => {
             let server = TempDir::new()?;
             let server = Postgres::start(server.path())?;
             let address = server.service();
-            record(under_test, &directory, Store::Postgres(&address), cached)?
+            record(Store::Postgres(&address))?
         }
         "redis" => {
             let server = TempDir::new()?;
             let server = Redis::start(server.path())?;
-            record(under_test, &directory, Store::Redis(&server.url()), cached)?
+            record(Store::Redis(&server.url()))?
         }
-        _ => record(under_test, &directory, Store::Shipped, cached)?,
+        _ => record(Store::Shipped)?,
     };
     let of = |write| {
         let chosen = operations.iter().filter(|it| it["write"] == write);
@@ -117,6 +117,7 @@ fn judge(under_test: &HostUnderTest, store: &str, cached: Option<Duration>) -> R
 /// Has clients send requests to a host, kills it in the middle, and returns what they saw.
 fn record(
     under_test: &HostUnderTest,
+    today: NaiveDate,
     directory: &TempDir,
     store: Store,
     cached: Option<Duration>,
@@ -131,7 +132,7 @@ fn record(
         done: AtomicUsize::new(0),
         written: [const { AtomicUsize::new(0) }; USERS.len()],
         began: Instant::now(),
-        today: today(),
+        today,
         cache: cached.map(|lasts| (lasts, Mutex::default())),
     };
     thread::scope(|scope| {
@@ -164,16 +165,17 @@ fn record(
     })
 }
 
-fn today() -> NaiveDate {
-    let seconds = std::time::UNIX_EPOCH
-        .elapsed()
-        .expect("after 1970")
-        .as_secs();
-    NaiveDate::default() + Days::new(seconds / (24 * 60 * 60))
+/// What the PUT number `n` of a user saves. Of the year 2000 and after its 29 February: [`OverHttp`]
+/// can tell these apart.
+fn written(n: usize) -> Result<DateOfBirth> {
+    let march = NaiveDate::from_ymd_opt(2000, 3, 1).context("a date")?;
+    let day = march + Days::new(n as u64);
+    ensure!(day.year() == 2000, "a user is written {n} times");
+    DateOfBirth::from_ymd(day.year(), day.month(), day.day()).context("a date")
 }
 
 /// When a user was read, and what.
-type Read = (Instant, i64);
+type Read = (Instant, Option<DateOfBirth>);
 
 /// What the clients of one history share.
 struct Recorder {
@@ -203,94 +205,72 @@ impl Recorder {
             random = random * 48_271 % 2_147_483_647;
             let user = usize::try_from(random >> 8)? % USERS.len();
             let is_write = random >> 4 & 1 == 1;
-            let Some(open) = self.connected(&mut connection) else {
+            let port = self.port.load(Ordering::Relaxed);
+            if connection.is_none() {
+                connection = OverHttp::connect(port, self.today).ok();
+            }
+            let Some(open) = &connection else {
                 last = "no connection".to_owned();
                 thread::sleep(Duration::from_millis(10));
                 continue;
             };
-            let write = is_write.then(|| self.written[user].fetch_add(1, Ordering::Relaxed));
+            let write =
+                is_write.then(|| written(self.written[user].fetch_add(1, Ordering::Relaxed)));
+            let write = write.transpose()?;
             let call = self.now()?;
             let outcome = match write {
-                Some(n) => self.put(open, user, n).map(|()| n as i64),
-                None => self.get(open, user),
+                Some(born) => {
+                    let saved = block_on(open.save(&name(user)?, born));
+                    saved.map(|()| write).map_err(|error| anyhow!("{error:?}"))
+                }
+                None => self.read(open, user),
             };
-            let value = match (outcome, write) {
-                (Ok(value), _) => Some((value, self.now()?)),
-                (Err(error), write) => {
+            let (value, end) = match outcome {
+                Ok(value) => (value, self.now()?),
+                Err(error) => {
                     last = format!("{error:#}");
                     connection = None;
                     thread::sleep(Duration::from_millis(10));
-                    write.map(|n| (n as i64, NEVER))
+                    if !is_write {
+                        continue;
+                    }
+                    (write, NEVER)
                 }
             };
-            if let Some((value, end)) = value {
-                operations.push(json!({
-                    "client": client, "user": USERS[user], "write": is_write, "value": value, "call": call,
-                    "return": end,
-                }));
-                self.done.fetch_add(1, Ordering::Relaxed);
-            }
+            let value = value.map_or_else(String::new, |born| born.to_string());
+            operations.push(json!({
+                "client": client, "user": USERS[user], "write": is_write, "value": value, "call": call,
+                "return": end,
+            }));
+            self.done.fetch_add(1, Ordering::Relaxed);
         }
         Ok(operations)
-    }
-
-    fn connected<'a>(&self, connection: &'a mut Option<Connection>) -> Option<&'a mut Connection> {
-        if connection.is_none() {
-            *connection = Connection::open(self.port.load(Ordering::Relaxed)).ok();
-        }
-        connection.as_mut()
     }
 
     fn now(&self) -> Result<i64> {
         Ok(self.began.elapsed().as_nanos().try_into()?)
     }
 
-    /// Saves the date whose birthday is in `days` days.
-    fn put(&self, connection: &mut Connection, user: usize, days: usize) -> Result<()> {
-        let birthday = self.today + Days::new(days as u64);
-        let body = format!(
-            r#"{{"dateOfBirth":"2000-{:02}-{:02}"}}"#,
-            birthday.month(),
-            birthday.day()
-        );
-        let target = format!("/hello/{}", USERS[user]);
-        let answer = connection.exchange("PUT", &target, &JSON, body.as_bytes())?;
-        ensure!(answer.status == 204, "PUT got {}", text(&answer));
-        Ok(())
-    }
-
-    /// In how many days the birthday is that is read, or [`ABSENT`].
-    fn get(&self, connection: &mut Connection, user: usize) -> Result<i64> {
+    /// The date of birth of a user, out of the cache if there is one and it has it.
+    fn read(&self, store: &OverHttp, user: usize) -> Result<Option<DateOfBirth>> {
         if let Some((lasts, cache)) = &self.cache {
             let cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some((read, value)) = cache.get(&user)
+            if let Some((read, born)) = cache.get(&user)
                 && read.elapsed() < *lasts
             {
-                return Ok(*value);
+                return Ok(*born);
             }
         }
-        let answer = connection.exchange("GET", &format!("/hello/{}", USERS[user]), &[], b"")?;
-        let body = String::from_utf8_lossy(&answer.body);
-        let value = match answer.status {
-            // A host that has not loaded the component has a 404 of its own.
-            404 if body.contains("user not found") => ABSENT,
-            200 if body.contains("Happy birthday!") => 0,
-            200 => {
-                let days = body.split_once("Your birthday is in ");
-                let days = days.and_then(|(_, rest)| rest.split(' ').next());
-                days.with_context(|| text(&answer))?.parse()?
-            }
-            _ => bail!("GET got {}", text(&answer)),
-        };
+        let born =
+            block_on(store.birthday_of(&name(user)?)).map_err(|error| anyhow!("{error:?}"))?;
         if let Some((_, cache)) = &self.cache {
             let mut cache = cache.lock().unwrap_or_else(PoisonError::into_inner);
-            cache.insert(user, (Instant::now(), value));
+            cache.insert(user, (Instant::now(), born));
         }
-        Ok(value)
+        Ok(born)
     }
 }
 
-fn text(answer: &Answer) -> String {
-    let body = String::from_utf8_lossy(&answer.body);
-    format!("{}: {body}", answer.status)
+fn name(user: usize) -> Result<Username> {
+    Username::parse(USERS[user].as_bytes()).map_err(|error| anyhow!("{error:?}"))
 }

@@ -187,7 +187,7 @@ impl HostUnderTest {
         if self.kind == HostKind::SpinP3 {
             trials.extend(instances::trials(self));
         }
-        trials.extend(linearizable::trials(self));
+        trials.extend(linearizable::trials(self, today));
         trials.extend(hostile_input::trials(self, key_value));
         trials.extend(self.shared_trials("key-value", key_value, today));
         trials.extend(self.shared_trials("postgres", postgres, today));

@@ -19,8 +19,7 @@ pub fn trials(under_test: &HostUnderTest) -> Vec<Trial> {
     if under_test.kind == HostKind::SpinP3 {
         return Vec::new(); // the same program, with the same manifest
     }
-    let name =
-        "a component in hello's place reaches no file, variable, address or label but its own";
+    let name = "a component in hello's place reaches no file, variable or socket";
     vec![under_test.trial(name, refused)]
 }
 

@@ -30,7 +30,14 @@ pub fn build_as(host: Option<HostKind>, revision: &str) -> Result<()> {
     let compiler = Compiler::find_or_fetch()?;
     for host in host.map_or_else(|| HostKind::ALL.to_vec(), |host| vec![host]) {
         announce(&format!("building the component for {host}"));
-        let component = build_in(&tools::root(), &compiler, &package(host), &[], revision)?;
+        let component = build_in(
+            &tools::root(),
+            &compiler,
+            &package(host),
+            &[],
+            revision,
+            component,
+        )?;
         let artifact = host.artifact();
         write_changed(&artifact, &component)
             .with_context(|| format!("cannot write {}", artifact.display()))?;
@@ -42,28 +49,28 @@ pub fn build_as(host: Option<HostKind>, revision: &str) -> Result<()> {
 /// Builds the floor of `host`, the component that makes hello's calls to its host and has none of its
 /// logic, and returns where it is.
 pub fn build_floor(host: HostKind) -> Result<PathBuf> {
-    let compiler = Compiler::find_or_fetch()?;
-    announce(&format!("building the floor for {host}"));
-    let features = ["--features", "floor"];
-    let package = package(host);
-    let component = build_in(&tools::root(), &compiler, &package, &features, &revision())?;
-    let file = host.artifact().with_extension("floor.wasm");
-    write_changed(&file, &component).with_context(|| format!("cannot write {}", file.display()))?;
-    Ok(file)
+    build_beside(host, "floor", &package(host), &["--features", "floor"])
 }
 
 /// Builds what tries, in the place of the component for `host`, what that may not do.
-pub fn build_sandbox(host: HostKind) -> Result<()> {
-    let compiler = Compiler::find_or_fetch()?;
-    announce(&format!("building what tries the sandbox of {host}"));
-    let features = match host {
-        HostKind::Spin | HostKind::SpinP3 => "--features=spin",
-        HostKind::Wasmcloud => "--no-default-features",
+pub fn build_sandbox(host: HostKind) -> Result<PathBuf> {
+    let features: &[&str] = match host {
+        HostKind::Spin | HostKind::SpinP3 => &["--features", "spin"],
+        HostKind::Wasmcloud => &[],
     };
+    build_beside(host, "sandbox", "hello-sandbox", features)
+}
+
+/// Builds `package` as `name`, beside the artifact of `host`. It reads no files of the documentation,
+/// so there is no import to replace.
+fn build_beside(host: HostKind, name: &str, package: &str, features: &[&str]) -> Result<PathBuf> {
+    let compiler = Compiler::find_or_fetch()?;
+    announce(&format!("building the {name} for {host}"));
     let root = tools::root();
-    let component = build_in(&root, &compiler, "hello-sandbox", &[features], &revision())?;
-    let file = host.artifact().with_extension("sandbox.wasm");
-    write_changed(&file, &component).with_context(|| format!("cannot write {}", file.display()))
+    let component = build_in(&root, &compiler, package, features, &revision(), encode)?;
+    let file = host.artifact().with_extension(format!("{name}.wasm"));
+    write_changed(&file, &component).with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(file)
 }
 
 /// The package of the component for `host`.
@@ -80,7 +87,14 @@ pub fn verify(host: Option<HostKind>) -> Result<()> {
     copy_tree(&copy)?;
     for host in host.map_or_else(|| HostKind::ALL.to_vec(), |host| vec![host]) {
         announce(&format!("building the component for {host} once more"));
-        let again = build_in(&copy, &compiler, &package(host), &[], &revision())?;
+        let again = build_in(
+            &copy,
+            &compiler,
+            &package(host),
+            &[],
+            &revision(),
+            component,
+        )?;
         let artifact = host.artifact();
         let difference = first_difference(&fs::read(&artifact)?, &again);
         if let Some(at) = difference {
@@ -104,7 +118,8 @@ fn first_difference(one: &[u8], other: &[u8]) -> Option<usize> {
     common.or_else(|| (one.len() != other.len()).then(|| one.len().min(other.len())))
 }
 
-/// The component of `package`, built from the sources in `directory`. It holds no path of this machine:
+/// The component of `package`, which `make` makes of the module that is built from the sources in
+/// `directory`. It holds no path of this machine:
 /// another directory, or another person's cargo, builds the same bytes.
 fn build_in(
     directory: &Path,
@@ -112,6 +127,7 @@ fn build_in(
     package: &str,
     features: &[&str],
     revision: &str,
+    make: fn(&[u8]) -> Result<Vec<u8>>,
 ) -> Result<Vec<u8>> {
     let cargo_home = env::var_os("CARGO_HOME").map(PathBuf::from);
     let cargo_home = cargo_home
@@ -148,12 +164,6 @@ fn build_in(
     ));
     let module =
         fs::read(&module).with_context(|| format!("the build made no {}", module.display()))?;
-    // Neither a floor nor the sandbox reads files of the documentation: there is no import to replace.
-    let make = if features.is_empty() {
-        component
-    } else {
-        encode
-    };
     let component =
         make(&module).with_context(|| format!("cannot make the component of {package}"))?;
     for (path, other) in others {

@@ -1,5 +1,6 @@
 //! Takes the place of hello's component, under the configuration of hello's, and tries what a component that
-//! an attacker has taken over would try: GET `/TRY?ARGUMENT` gets `granted: …` or `refused: …`.
+//! an attacker has taken over would try: GET `/TRY?ARGUMENT` gets `granted: …`, `refused: …`, or
+//! `unknown: …` if there is no such try.
 //!
 //! tests/hosts/sandbox.rs builds on it.
 
@@ -33,8 +34,9 @@ impl Guest for Sandbox {
         let target = target.trim_start_matches('/');
         let (what, argument) = target.split_once('?').unwrap_or((target, ""));
         let text = match attempt(what, argument) {
-            Ok(granted) => format!("granted: {granted}"),
-            Err(refused) => format!("refused: {refused}"),
+            Some(Ok(granted)) => format!("granted: {granted}"),
+            Some(Err(refused)) => format!("refused: {refused}"),
+            None => format!("unknown: {what}"),
         };
         respond(out, text.as_bytes());
     }
@@ -42,9 +44,9 @@ impl Guest for Sandbox {
 
 wasip2::http::proxy::export!(Sandbox);
 
-/// What it got, or how that was refused.
-fn attempt(what: &str, argument: &str) -> Result<String, String> {
-    match what {
+/// What it got, or how that was refused; `None` if there is no such try.
+fn attempt(what: &str, argument: &str) -> Option<Result<String, String>> {
+    Some(match what {
         "file" => fs::read(argument)
             .map(|bytes| format!("{} bytes", bytes.len()))
             .map_err(text),
@@ -78,8 +80,8 @@ fn attempt(what: &str, argument: &str) -> Result<String, String> {
         "postgres" => spin_sdk::pg4::Connection::open(argument)
             .map(|_| "connected".to_owned())
             .map_err(text),
-        _ => Err(format!("`{what}` is nothing that can be tried")),
-    }
+        _ => return None,
+    })
 }
 
 /// Sends GET / to `authority`.

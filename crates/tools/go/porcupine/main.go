@@ -22,9 +22,9 @@ type operation struct {
 	User   string `json:"user"`
 	// Whether it is a PUT; else it is a GET.
 	Write bool `json:"write"`
-	// What was written, or read: days to the birthday, and -1 for a user that is not there.
-	Value int   `json:"value"`
-	Call  int64 `json:"call"`
+	// The date of birth that was written or read; empty for a user that is not there.
+	Value string `json:"value"`
+	Call  int64  `json:"call"`
 	// Of a PUT without an answer, the largest number there is: it may take effect at any later time, or never.
 	Return int64 `json:"return"`
 }
@@ -32,7 +32,7 @@ type operation struct {
 type input struct {
 	user  string
 	write bool
-	value int
+	value string
 }
 
 // A user's date of birth, which each PUT replaces: no user is there at first.
@@ -49,18 +49,18 @@ var register = porcupine.Model{
 		}
 		return partitions
 	},
-	Init: func() any { return -1 },
+	Init: func() any { return "" },
 	Step: func(state, in, out any) (bool, any) {
 		if in := in.(input); in.write {
 			return true, in.value
 		}
-		return out.(int) == state.(int), state
+		return out == state, state
 	},
 	DescribeOperation: func(in, out any) string {
 		if in := in.(input); in.write {
-			return fmt.Sprintf("PUT %s %d", in.user, in.value)
+			return fmt.Sprintf("PUT %s %s", in.user, in.value)
 		}
-		return fmt.Sprintf("GET %s: %d", in.(input).user, out.(int))
+		return fmt.Sprintf("GET %s: %s", in.(input).user, out)
 	},
 }
 
