@@ -5,6 +5,7 @@
 //! | [`find`](mod@find) | a program: on PATH first, if its version fits, else fetched |
 //! | [`fetch`] | where each thing comes from, in one table, and how it is fetched |
 //! | [`charts`] | Helm charts of others, out of their repositories |
+//! | [`llvm`] | LLVM's tools for coverage |
 //! | [`wasm_target`] | a compiler for wasm32-wasip2 |
 //! | [`run`] | runs a program, and says in one sentence what went wrong |
 //!
@@ -17,6 +18,7 @@
 pub mod charts;
 pub mod fetch;
 pub mod find;
+pub mod llvm;
 pub mod run;
 pub mod wasm_target;
 
