@@ -26,16 +26,10 @@ pub fn run() -> Result<()> {
             .args(["fmt", "--check", "--manifest-path"])
             .arg(&fuzz),
     )?;
-    // Not the directory of the tests: what one builds, the other would build again.
-    let directory = target().join("clippy-native");
     announce("lints, native");
     start(
         "accept the native code",
-        native("clippy")
-            .arg("--all-targets")
-            .arg("--target-dir")
-            .arg(&directory)
-            .args(["--", "--deny", "warnings"]),
+        native("clippy").args(["--all-targets", "--", "--deny", "warnings"]),
     )?;
     announce("lints, fuzz targets");
     start(
@@ -45,15 +39,14 @@ pub fn run() -> Result<()> {
             .args(["--no-default-features", "--manifest-path"])
             .arg(&fuzz)
             .arg("--target-dir")
-            .arg(&directory)
+            .arg(target()) // where its dependencies are checked already
             .args(["--", "--deny", "warnings"]),
     )?;
     announce("documentation");
     start(
         "document the code without a warning",
         native("doc")
-            .args(["--no-deps", "--document-private-items", "--target-dir"])
-            .arg(&directory)
+            .args(["--no-deps", "--document-private-items"])
             .env("RUSTDOCFLAGS", "--deny=warnings"),
     )?;
     announce("lints, wasm32-wasip2");

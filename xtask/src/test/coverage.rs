@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
     time::Instant,
@@ -10,79 +11,86 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tools::{
-    find, find_or_fetch, root,
+    fresh, llvm, root,
     run::{announce, read, run},
-    target,
 };
 
-use super::part::Part;
+use super::{cargo_test, part::Part};
 
 /// The least part of the lines of src/ that has to be executed, in percent.
 const THRESHOLD: f64 = 98.0;
 
-/// LLVM's own programs, by the variables in which cargo-llvm-cov looks for them.
-type Llvm = Vec<(&'static str, PathBuf)>;
+/// Instruments the packages of the workspace alone, so that their dependencies are the tests' own.
+const INSTRUMENTING: &str = "#!/bin/sh\nexec \"$@\" -Cinstrument-coverage\n";
 
 /// Runs the native tests of the service, instrumented. Only if it is `named`, the part fails where a
 /// tool cannot be had.
 pub fn measure(named: bool) -> Result<Part> {
-    let tools = find_or_fetch("cargo-llvm-cov").and_then(|program| Ok((program, llvm()?)));
-    let (program, llvm) = match tools {
-        Ok(tools) => tools,
+    let llvm = match llvm::tools() {
+        Ok(llvm) => llvm,
         Err(error) if named => return Err(error),
         Err(error) => return Ok(Part::skipped("coverage", &format!("{error:#}"), true)),
     };
     announce("testing: coverage");
     let started = Instant::now();
-    let report = target().join("coverage.json");
-    let ran = run(
-        "test with coverage",
-        Command::new(program)
-            .args(["llvm-cov", "--locked", "--package", "hello"])
-            .args(["--json", "--summary-only", "--output-path"])
-            .arg(&report)
-            .envs(llvm)
-            .current_dir(root()),
-    );
-    let measured =
-        |result: &str, passes| Part::measured("coverage", started.elapsed(), result, passes);
-    if let Err(error) = ran {
-        return Ok(measured(&format!(": {error:#}"), false));
-    }
-    let json: Value = serde_json::from_slice(&fs::read(&report).context("there is no report")?)?;
-    // Of the package alone: cargo-llvm-cov leaves out tests/ and other packages.
-    let lines = &json["data"][0]["totals"]["lines"];
-    let number = |name| lines[name].as_f64().context("the report has no totals");
-    let (percent, count) = (number("percent")?, number("count")?);
-    let result = format!(": {percent:.1} % of {count} lines of src/, at least {THRESHOLD} %");
-    Ok(measured(&result, percent >= THRESHOLD))
+    let (result, passes) = match executed(&llvm) {
+        Ok((executed, all)) => {
+            let percent = executed / all * 100.0;
+            let result = format!(": {percent:.1} % of {all} lines of src/, at least {THRESHOLD} %");
+            (result, percent >= THRESHOLD)
+        }
+        Err(error) => (format!(": {error:#}"), false),
+    };
+    let took = started.elapsed();
+    Ok(Part::measured("coverage", took, &result, passes))
 }
 
-/// The programs, where the toolchain has none of its own: rustup adds them, else Debian has them in
-/// the version of LLVM that this rustc has.
-fn llvm() -> Result<Llvm> {
-    let libraries = read(
-        "ask rustc for its libraries",
-        Command::new("rustc").args(["--print", "target-libdir"]),
+/// How many lines of src/ the tests execute, and how many there are.
+fn executed([cov, profdata]: &[PathBuf; 2]) -> Result<(f64, f64)> {
+    let directory = fresh("coverage")?;
+    let wrapper = directory.join("rustc");
+    fs::write(&wrapper, INSTRUMENTING)?;
+    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755))?;
+    let tests = |arguments: &[&str]| {
+        let mut cargo = cargo_test("hello");
+        cargo.args(["--locked", "--lib", "--tests"]).args(arguments);
+        cargo
+            .env("RUSTC_WORKSPACE_WRAPPER", &wrapper)
+            .env("LLVM_PROFILE_FILE", directory.join("%p-%m.profraw"))
+            .current_dir(root());
+        cargo
+    };
+    let built = read(
+        "build the tests with coverage",
+        &mut tests(&["--no-run", "--message-format=json"]),
     )?;
-    let own = Path::new(libraries.trim()).with_file_name("bin/llvm-cov");
-    if own.exists() {
-        return Ok(Llvm::new());
+    run("test with coverage", &mut tests(&[]))?;
+    let profile = directory.join("merged");
+    let raw = fs::read_dir(&directory)?.flatten().map(|file| file.path());
+    let raw = raw.filter(|file| file.extension().is_some_and(|is| is == "profraw"));
+    let mut merge = Command::new(profdata);
+    merge.args(["merge", "--sparse", "--output"]).arg(&profile);
+    run("merge what was executed", merge.args(raw))?;
+    let mut export = Command::new(cov);
+    export.args(["export", "--summary-only", "--instr-profile"]);
+    export.arg(&profile);
+    for line in built.lines() {
+        let message: Value = serde_json::from_str(line)?;
+        if let Some(program) = message["executable"].as_str() {
+            export.args(["--object", program]);
+        }
     }
-    let version = rustc_version::version_meta()?.llvm_version;
-    let is_debians = version.is_some_and(|version| version.major == 22);
-    if !is_debians || find("llvm-cov-22").is_none() {
-        let added = run(
-            "add llvm-tools with rustup",
-            Command::new("rustup").args(["component", "add", "llvm-tools"]),
-        );
-        let Err(error) = added else {
-            return Ok(Llvm::new());
-        };
-        ensure!(is_debians, "{error:#}; Debian's LLVM is not this rustc's");
+    let report = read("report what was executed", &mut export)?;
+    let report: Value = serde_json::from_str(&report)?;
+    let files = report["data"][0]["files"].as_array().context("no files")?;
+    let (src, mut sum) = (root().join("src"), (0.0, 0.0));
+    for file in files {
+        if Path::new(file["filename"].as_str().unwrap_or_default()).starts_with(&src) {
+            let lines = &file["summary"]["lines"];
+            let number = |name| lines[name].as_f64().context("a file has no lines");
+            sum = (sum.0 + number("covered")?, sum.1 + number("count")?);
+        }
     }
-    Ok(vec![
-        ("LLVM_COV", find_or_fetch("llvm-cov-22")?),
-        ("LLVM_PROFDATA", find_or_fetch("llvm-profdata-22")?),
-    ])
+    ensure!(sum.1 > 0.0, "no line of src/ is in the report");
+    Ok(sum)
 }

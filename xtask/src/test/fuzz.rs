@@ -43,7 +43,7 @@ pub fn run() -> Result<Vec<Part>> {
         .args(["--no-default-features", "--manifest-path"])
         .arg(&manifest)
         .arg("--target-dir")
-        .arg(&directory);
+        .arg(target()); // most of its dependencies are the service's
     let mut parts = vec![Part::run("fuzz: the oracle", &mut oracle, &[])?];
     announce("building the fuzz targets");
     // With a target, these flags are not for build scripts, which have no libFuzzer.
