@@ -16,6 +16,7 @@ use deploy_tests::{
     checker::succeeded,
     mutation::{Mutations, fails, tracked},
     objects::{fields, list, text},
+    once::Once,
 };
 use libtest_mimic::Trial;
 use regex::{Captures, Regex};
@@ -81,6 +82,7 @@ fn expanded(text: &str) -> Result<String> {
 }
 
 /// A file, the number of a line, and what the line says.
+#[derive(Clone)]
 struct Line(String, usize, String);
 
 /// Each line of the text files whose name is wanted.
@@ -108,7 +110,7 @@ fn none(lines: &[Line], found: impl Fn(&[Line], usize) -> Option<String>) -> Res
 }
 
 fn no_secret(tree: &Path, files: &[String]) -> Result<()> {
-    let (lines, kinds): (Vec<Line>, Vec<String>) = suspects(tree, files)?.into_iter().unzip();
+    let (lines, kinds): (Vec<Line>, Vec<String>) = suspects(tree, files)?.iter().cloned().unzip();
     none(&lines, |lines, index| {
         let (line, kind) = (&lines[index], &kinds[index]);
         // The digest or commit that pins something.
@@ -133,8 +135,14 @@ fn exceptions_needed(tree: &Path, files: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The lines with what looks like a secret, and of what kind.
-fn suspects(tree: &Path, files: &[String]) -> Result<Vec<(Line, String)>> {
+/// The lines with what looks like a secret, and of what kind. A tree is scanned once: for the project's,
+/// that takes a minute.
+fn suspects(tree: &Path, files: &[String]) -> Result<&'static Vec<(Line, String)>> {
+    static SUSPECTS: Once<Vec<(Line, String)>> = Once::new();
+    SUSPECTS.get(&tree.display().to_string(), || scan(tree, files))
+}
+
+fn scan(tree: &Path, files: &[String]) -> Result<Vec<(Line, String)>> {
     let mut scan = Command::new(python::environment("secrets")?.join("detect-secrets"));
     scan.args(["scan", "--no-verify", "--all-files"])
         // A comment beside a secret makes it none for others; here the exceptions do.
@@ -220,11 +228,14 @@ pub fn image_pinned(image: &str) -> bool {
 /// What stands after one of the keys (`a|b`) on a line of YAML, also in braces. What a template says is
 /// seen where it is rendered.
 fn after<'a>(line: &'a str, keys: &str) -> Option<&'a str> {
+    static GIVEN: Once<Regex> = Once::new();
     let line = line.split(" #").next().unwrap_or_default();
-    let given = format!(r#"^(?:[-{{ ]*|.*, )(?:{keys}): +["']?([^"',{{}}]+)"#);
-    let found = regex(&given)
-        .captures(line)
-        .filter(|_| !line.contains("{{"))?;
+    let given = GIVEN.get(keys, || {
+        let given = format!(r#"^(?:[-{{ ]*|.*, )(?:{keys}): +["']?([^"',{{}}]+)"#);
+        Ok(Regex::new(&given)?)
+    });
+    let found = given.expect("a regular expression").captures(line);
+    let found = found.filter(|_| !line.contains("{{"))?;
     Some(found.get(1)?.as_str().trim())
 }
 

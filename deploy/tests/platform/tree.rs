@@ -27,6 +27,23 @@ pub fn copy(tree: &Path, from: &str, to: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Whether these directories, in [`DIRECTORY`], are as in the project.
+pub fn is_the_projects(tree: &Path, directories: &[&str]) -> Result<bool> {
+    for name in tracked()? {
+        let below = name
+            .strip_prefix(DIRECTORY)
+            .and_then(|name| name.strip_prefix('/'));
+        let is_in =
+            |directory: &&str| below.is_some_and(|name| Path::new(name).starts_with(directory));
+        if directories.iter().any(is_in)
+            && fs::read(tree.join(name))? != fs::read(root().join(name))?
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// What each .tf and .hcl file says, by its path in [`DIRECTORY`]. Expressions are strings.
 pub fn hcl(tree: &Path) -> Result<BTreeMap<String, Value>> {
     let mut node = node::command()?;
