@@ -4,6 +4,7 @@ use std::{
     collections::BTreeSet,
     fs::{self, File},
     io::Write,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -81,19 +82,50 @@ impl Image {
     /// If it cannot be had, or read.
     pub fn program(self, name: &'static str) -> Result<Self> {
         let program = tools::binary(name)?;
-        let mut image = self.file(&format!("usr/bin/{name}"), &read(&program)?, true)?;
-        for library in libraries(&program)? {
+        self.file(&format!("usr/bin/{name}"), &read(&program)?, true)?
+            .libraries_of(&program)
+    }
+
+    /// Adds what is at `path` on this machine, a directory with all that is in it, where `wanted` says so;
+    /// with the libraries that it loads.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read.
+    pub fn copy(self, path: &Path, wanted: &impl Fn(&Path) -> bool) -> Result<Self> {
+        let name = path.display().to_string();
+        let kind = path.symlink_metadata().with_context(|| name.clone())?;
+        if !wanted(path) {
+            return Ok(self);
+        }
+        if kind.is_symlink() {
+            return self.link(&name, &fs::read_link(path)?.display().to_string());
+        }
+        if kind.is_dir() {
+            let mut entries = fs::read_dir(path)?.flatten().map(|entry| entry.path());
+            return entries.try_fold(self, |image, entry| image.copy(&entry, wanted));
+        }
+        let content = read(path)?;
+        let image = self.file(&name, &content, kind.permissions().mode() & 0o100 != 0)?;
+        match content.starts_with(b"\x7fELF") {
+            true => image.libraries_of(path),
+            false => Ok(image),
+        }
+    }
+
+    fn libraries_of(mut self, program: &Path) -> Result<Self> {
+        for library in libraries(program)? {
             let name = library.file_name().unwrap_or_default().to_string_lossy();
             // The loader has a path that programs name; it looks for libraries in /usr/lib.
             let path = match name.starts_with("ld-linux") {
                 true => library.display().to_string(),
                 false => format!("usr/lib/{name}"),
             };
-            if image.libraries.insert(path.clone()) {
-                image = image.file(&path, &read(&library)?, true)?;
+            if self.libraries.insert(path.clone()) {
+                self = self.file(&path, &read(&library)?, true)?;
             }
         }
-        Ok(image)
+        Ok(self)
     }
 
     /// Adds a shell, and all else that busybox is.

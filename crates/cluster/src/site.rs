@@ -67,11 +67,8 @@ impl<'a> Site<'a> {
         let spin = spin.entrypoint(&["/usr/bin/spin"]);
         let shell = Image::new("hello.test/tools").shell()?;
         let shell = shell.program("psql")?.program("curl")?;
-        let [spin, shell] = [(spin, "spin.tar"), (shell, "tools.tar")].map(|(image, file)| {
-            let layout = image.write(&directory.join(file))?;
-            nodes.iter().try_for_each(|node| node.import(&layout))?;
-            anyhow::Ok(layout.name)
-        });
+        let spin = import(&nodes, spin, &directory.join("spin.tar"))?;
+        let shell = import(&nodes, shell, &directory.join("tools.tar"))?;
         let authority = fs::read_to_string(plane.authority.certificate())?;
         let kubectl = &plane.kubectl;
         let namespace = json!({
@@ -89,11 +86,10 @@ impl<'a> Site<'a> {
             &format!("--from-literal=ca-certificates.crt={authority}"),
         ])?;
         let owner = database.owner();
-        let shell = shell?;
         let everybody = json!([{"namespaceSelector": {}}]);
         let machine = json!([{"ipBlock": {"cidr": "10.0.0.0/24"}}]);
         let values = json!({
-            "executor": {"type": "spintainer", "spinImage": spin?, "caSecret": "hello-ca"},
+            "executor": {"type": "spintainer", "spinImage": spin, "caSecret": "hello-ca"},
             "images": {"postgres": shell, "curl": shell},
             "postgres": {"host": ADDRESS, "port": owner.port, "sslmode": "disable"},
             "secrets": {"source": "plain", "plain": {
@@ -121,6 +117,15 @@ impl<'a> Site<'a> {
             values,
             _processes: processes,
         })
+    }
+
+    /// Gives the nodes an image, and returns its name with the digest. `file` is for what it is made of.
+    ///
+    /// # Errors
+    ///
+    /// If a node does not take it.
+    pub fn import(&self, image: Image, file: &Path) -> Result<String> {
+        import(&self.nodes, image, file)
     }
 
     /// Pushes the application as it is built, and returns its name with the digest, which `tag` makes
@@ -156,7 +161,16 @@ impl<'a> Site<'a> {
     ///
     /// What Helm says.
     pub fn deliver(&self, values: &Value) -> Result<()> {
-        self.helm(values, &[])
+        self.deliver_within("180s", values)
+    }
+
+    /// [`Site::deliver`], for so long at most.
+    ///
+    /// # Errors
+    ///
+    /// What Helm says.
+    pub fn deliver_within(&self, limit: &str, values: &Value) -> Result<()> {
+        self.helm(values, &["--timeout", limit])
     }
 
     /// [`Site::deliver`] without the hooks: for a cutover, which has nothing to migrate.
@@ -170,9 +184,7 @@ impl<'a> Site<'a> {
 
     fn helm(&self, values: &Value, options: &[&str]) -> Result<()> {
         let mut all = self.values.clone();
-        for (key, value) in values.as_object().context("values are an object")? {
-            all[key] = value.clone();
-        }
+        merge(&mut all, values);
         // What is on a command line is for everybody to read, and these have passwords.
         let file = self
             .plane
@@ -183,7 +195,7 @@ impl<'a> Site<'a> {
         read(
             "deliver the chart",
             Command::new(tools::find_or_fetch("helm")?)
-                .args(["upgrade", "--install", "hello", "--timeout=180s"])
+                .args(["upgrade", "--install", "hello"])
                 .arg(root().join("deploy/chart"))
                 .args(["--namespace", NAMESPACE, "--values"])
                 .arg(&file)
@@ -283,6 +295,24 @@ impl<'a> Site<'a> {
         let selector = format!("--selector=core.spinkube.dev/app-name=hello-{version}");
         let pods = self.get(&["pods", &selector])?;
         Ok(pods["items"].as_array().cloned().unwrap_or_default())
+    }
+}
+
+fn import(nodes: &[Node], image: Image, file: &Path) -> Result<String> {
+    let layout = image.write(file)?;
+    nodes.iter().try_for_each(|node| node.import(&layout))?;
+    Ok(layout.name)
+}
+
+/// Puts `values` over what is there, as Helm does.
+fn merge(all: &mut Value, values: &Value) {
+    match (all, values) {
+        (Value::Object(all), Value::Object(values)) => {
+            for (key, value) in values {
+                merge(all.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (all, value) => *all = value.clone(),
     }
 }
 

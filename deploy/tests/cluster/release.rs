@@ -1,20 +1,23 @@
 //! A release on SpinKube: what its operator, the controllers and a node make of a version.
 
-use std::{net::SocketAddr, ops::Deref, sync::OnceLock};
+use std::{net::SocketAddr, ops::Deref, sync::OnceLock, time::Duration};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use bench::cutover;
 use cluster::{
     control_plane::ControlPlane,
-    site::{NAMESPACE, Site},
+    site::{NAMESPACE, READY_TIMEOUT, Site},
 };
-use deploy_tests::objects::{at, text};
-use harness::client::Connection;
+use deploy_tests::{
+    mutation::fails,
+    objects::{at, fields, list, text},
+};
+use harness::{client::Connection, wait::wait_until};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use tools::HostKind;
 
-use crate::on_cluster;
+use crate::{backup::backup, on_cluster};
 
 type Check = fn(&Release) -> Result<()>;
 
@@ -24,7 +27,7 @@ pub fn is_possible() -> bool {
 }
 
 pub fn trials() -> Vec<Trial> {
-    let trials: [(&str, Check); 6] = [
+    let trials: [(&str, Check); 9] = [
         (
             "SpinKube: a release is ready, and answers at its Service",
             answers,
@@ -39,8 +42,20 @@ pub fn trials() -> Vec<Trial> {
         ),
         ("SpinKube: its budget refuses a second eviction", evictions),
         (
+            "SpinKube: a wrong address of Postgres ends a release, and changes nothing",
+            wrong_address,
+        ),
+        (
             "SpinKube: the next version comes beside it, its pods as the chart says",
             next_version,
+        ),
+        (
+            "SpinKube: variables reach a pod by a runtime config in a Secret",
+            runtime_config,
+        ),
+        (
+            "SpinKube: a backup's Jobs save all users and restore them",
+            backup,
         ),
         // The last: it takes away what is released.
         (
@@ -79,12 +94,23 @@ impl Release {
 
     /// Delivers these versions, of which the first answers.
     fn deliver(&self, versions: &[&str]) -> Result<()> {
+        self.deliver_with(versions, &json!({}))
+    }
+
+    /// [`Release::deliver`], with more values.
+    pub fn deliver_with(&self, versions: &[&str], values: &Value) -> Result<()> {
+        self.site.deliver(&self.values(versions, values))
+    }
+
+    fn values(&self, versions: &[&str], more: &Value) -> Value {
         let all = versions
             .iter()
             .map(|name| json!({"name": name, "image": self.application, "replicas": 2}));
-        let all: Value = all.collect();
-        self.site
-            .deliver(&json!({"versions": all, "active": versions[0]}))
+        let mut values = json!({"versions": all.collect::<Value>(), "active": versions[0]});
+        for (key, value) in fields(more, "") {
+            values[key] = value.clone();
+        }
+        values
     }
 }
 
@@ -116,7 +142,9 @@ fn answers(site: &Release) -> Result<()> {
         "endpointslices",
         "--selector=kubernetes.io/service-name=hello-v1",
     ])?;
-    let ready = at(&slices, "ready").len();
+    // Beside those of pods that end.
+    let ready = at(&slices, "ready");
+    let ready = ready.iter().filter(|ready| **ready == true).count();
     ensure!(ready == 2, "{ready} endpoints");
     Ok(())
 }
@@ -146,6 +174,31 @@ fn smoke_test(site: &Release) -> Result<()> {
     site.wait_for_smoke_test("v1")
 }
 
+/// Of the release that would bring a second version, and make it answer.
+fn wrong_address(site: &Release) -> Result<()> {
+    let seen = || -> Result<[Value; 3]> {
+        let [route, app, apps] = [
+            ["httproute", "hello"].as_slice(),
+            &["spinapp", "hello-v1"],
+            &["spinapps"],
+        ]
+        .map(|what| site.get(what));
+        let count = list(&apps?, "/items").len();
+        Ok([route?["spec"].take(), app?["spec"].take(), json!(count)])
+    };
+    let before = seen()?;
+    // Nothing is at this address.
+    let values = site.values(&["v2", "v1"], &json!({"postgres": {"host": "10.0.0.99"}}));
+    fails(site.deliver_within("40s", &values), "deadline exceeded")?;
+    let job = site.get(&["job", "hello-migrations"])?;
+    let succeeded = &job["status"]["succeeded"];
+    ensure!(succeeded.is_null(), "the migrations succeeded: {job}");
+    let after = seen()?;
+    ensure!(before == after, "it was {before:?}, and is {after:?}");
+    // What answered does so still.
+    answers(site)
+}
+
 fn next_version(site: &Release) -> Result<()> {
     let before = site.get(&["spinapp", "hello-v1"])?;
     site.deliver(&["v1", "v2"])?;
@@ -172,6 +225,28 @@ fn next_version(site: &Release) -> Result<()> {
         ensure!(*account == "hello", "the service account is {account}");
     }
     Ok(())
+}
+
+/// As the clusters have it: one file, and no variable of the environment.
+fn runtime_config(site: &Release) -> Result<()> {
+    site.deliver_with(&["v1"], &json!({"variables": "runtimeConfig"}))?;
+    site.wait_for("v1", 2)?;
+    let mounted = || {
+        let pods = site.pods("v1")?;
+        let stays = |pod: &&Value| pod["metadata"]["deletionTimestamp"].is_null();
+        let pods: Vec<&Value> = pods.iter().filter(stays).collect();
+        let is_mounted = |pod: &&Value| {
+            let secrets = at(&pod["spec"]["volumes"], "secretName");
+            let mut names = secrets.iter().filter_map(|name| name.as_str());
+            names.any(|name| name.starts_with("hello-runtime-"))
+                && at(&pod["spec"]["containers"], "secretKeyRef").is_empty()
+        };
+        anyhow::Ok((pods.len() == 2 && pods.iter().all(is_mounted)).then_some(()))
+    };
+    let second = Duration::from_secs(1);
+    wait_until("pods with a runtime config", READY_TIMEOUT, second, mounted)?;
+    site.wait_for("v1", 2)?;
+    answers(site)
 }
 
 fn evictions(site: &Release) -> Result<()> {

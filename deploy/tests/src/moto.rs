@@ -1,6 +1,7 @@
 //! moto, which answers as AWS does.
 
 use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -15,6 +16,7 @@ pub const ACCOUNT: &str = "000000000000";
 
 pub struct Moto {
     pub port: u16,
+    address: IpAddr,
     programs: PathBuf,
     home: PathBuf,
     _process: Process,
@@ -23,22 +25,34 @@ pub struct Moto {
 impl Moto {
     /// Starts it, with its log in `directory`.
     pub fn start(directory: &Path) -> Result<Self> {
+        Self::start_at(Ipv4Addr::LOCALHOST.into(), directory)
+    }
+
+    /// [`Moto::start`] at another address of this machine.
+    pub fn start_at(address: IpAddr, directory: &Path) -> Result<Self> {
         let programs = python::environment("backup")?;
         let (port, log) = (free_port()?, directory.join("moto.log"));
         let mut server = Command::new(programs.join("moto_server"));
         server
-            .args(["--host", "127.0.0.1", "--port", &port.to_string()])
+            .args(["--host", &address.to_string()])
+            .args(["--port", &port.to_string()])
             .env("MOTO_ACCOUNT_ID", ACCOUNT);
         let limit = Duration::from_secs(60);
         let process = Process::start_server(&mut server, Some(&log), limit, || {
-            Connection::open(port).is_ok()
+            Connection::open_at(SocketAddr::new(address, port)).is_ok()
         })?;
         Ok(Self {
             port,
+            address,
             programs,
             home: directory.to_owned(),
             _process: process,
         })
+    }
+
+    /// Its URL.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}:{}", self.address, self.port)
     }
 
     /// A program that finds AWS here, and its CLI, and no settings of whoever runs this.
@@ -48,10 +62,7 @@ impl Moto {
         command
             .env("PATH", format!("{programs}:{}", path.to_string_lossy()))
             .env("HOME", &self.home)
-            .env(
-                "AWS_ENDPOINT_URL",
-                format!("http://127.0.0.1:{}", self.port),
-            )
+            .env("AWS_ENDPOINT_URL", self.endpoint())
             .env("AWS_DEFAULT_REGION", "eu-central-1")
             .env_remove("AWS_PROFILE")
             .env_remove("AWS_SESSION_TOKEN")
