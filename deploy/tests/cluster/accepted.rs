@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use cluster::{control_plane::ControlPlane, crds::UNDEFINED};
 use deploy_tests::{
     checker::{CHART, Checker, none},
-    objects::{text, title},
+    objects::{listed, parsed, text, title},
     once::Once,
     service_values, stem, yaml_files,
 };
@@ -78,7 +78,7 @@ fn chart(checker: &Checker, plane: &ControlPlane, name: &str, values: &[PathBuf]
 ///
 /// As [`placed`] and [`all_accepted`].
 pub fn accepted(plane: &ControlPlane, namespace: &str, yaml: &str) -> Result<()> {
-    let objects = rendered(yaml)?.into_iter();
+    let objects = parsed(yaml)?.into_iter();
     let set: Set = objects
         .map(|object| (namespace.to_owned(), object))
         .collect();
@@ -193,27 +193,11 @@ pub fn kinds(plane: &ControlPlane) -> Result<&'static BTreeMap<(String, String),
     })
 }
 
-/// Objects as kubectl takes them.
-pub fn listed(objects: &[Value]) -> String {
-    json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string()
-}
-
 fn items(answer: &Value) -> Vec<Value> {
     match answer["items"].as_array() {
         Some(items) => items.clone(),
         None => vec![answer.clone()],
     }
-}
-
-/// The objects of YAML documents.
-pub fn rendered(yaml: &str) -> Result<Vec<Value>> {
-    let documents = yaml_serde::Deserializer::from_str(yaml);
-    let objects = documents.map(<Value as serde::Deserialize>::deserialize);
-    let objects: Vec<Value> = objects.collect::<Result<_, _>>()?;
-    Ok(objects
-        .into_iter()
-        .filter(|object| !object.is_null())
-        .collect())
 }
 
 /// Where `live` is not what was `wanted`, as a JSON merge patch (RFC 7396) sees it: a list is one

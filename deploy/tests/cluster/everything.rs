@@ -8,14 +8,14 @@ use cluster::{control_plane::ControlPlane, crds::UNDEFINED};
 use deploy_tests::{
     checker::{Checker, none},
     manifests,
-    objects::text,
+    objects::{listed, parsed, text},
     platform::{self, addon_of},
     stem,
 };
 use libtest_mimic::Trial;
 
 use crate::{
-    accepted::{Set, all_accepted, kinds, listed, placed, rendered},
+    accepted::{Set, all_accepted, kinds, placed},
     on_cluster,
 };
 
@@ -95,7 +95,7 @@ fn clusters(checker: &Checker) -> Result<Set> {
     let mut set = Set::new();
     for file in platform::clusters() {
         let yaml = platform::cluster_api(checker, &stem(&file), &[])?;
-        let objects = rendered(&yaml)?.into_iter();
+        let objects = parsed(&yaml)?.into_iter();
         set.extend(objects.map(|object| ("clusters".to_owned(), object)));
     }
     Ok(set)
@@ -113,7 +113,7 @@ fn argo_cd() -> Result<Set> {
 fn read(namespace: &str, files: &[PathBuf]) -> Result<Set> {
     let mut set = Set::new();
     for file in files {
-        let objects = rendered(&platform::read(file)?)?.into_iter();
+        let objects = parsed(&platform::read(file)?)?.into_iter();
         set.extend(objects.map(|object| (namespace.to_owned(), object)));
     }
     Ok(set)

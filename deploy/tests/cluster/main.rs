@@ -4,14 +4,19 @@
 //! `cargo xtask test --part cluster` runs this, as root and with Go.
 
 mod accepted;
+mod backup;
 mod everything;
+mod policies;
 mod release;
 
 use std::{process::ExitCode, sync::OnceLock};
 
 use anyhow::{Result, anyhow, ensure};
 use cluster::{control_plane::ControlPlane, crds, namespace};
-use deploy_tests::checker::{Checker, trial};
+use deploy_tests::{
+    checker::{Checker, trial},
+    mutation::Mutations,
+};
 use libtest_mimic::{Arguments, Trial};
 
 fn main() -> Result<ExitCode> {
@@ -19,6 +24,7 @@ fn main() -> Result<ExitCode> {
     let mut programs = [cluster::API_SERVER, &["helm", "python/manifests"]].concat();
     if release::is_possible() {
         programs.extend(cluster::NODE);
+        programs.extend(["pg_dump", "pg_restore", "python/backup"]);
     }
     if !arguments.list
         && let Some(ended) = namespace::enter(&programs)?
@@ -28,13 +34,16 @@ fn main() -> Result<ExitCode> {
     // One cluster serves all trials, in their order.
     arguments.test_threads = Some(1);
     let checker = Checker::new()?;
+    let mutations = Mutations::of("cluster")?;
     let mut trials = vec![on_cluster(
         "the API server is the pinned one",
         says_its_version,
     )];
     trials.extend(accepted::trials(&checker));
     trials.extend(everything::trials(&checker));
+    trials.extend(policies::trials(&checker, &mutations));
     trials.extend(release::trials());
+    mutations.assert_all_used();
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
 }
 

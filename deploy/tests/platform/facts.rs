@@ -30,7 +30,6 @@ pub struct Facts {
     pub crds_in_git: Vec<(String, String, Vec<String>)>,
     pub crds_of_providers: Vec<(String, String, Vec<String>)>,
     pub small_chart: SmallChart,
-    pub images: Vec<(String, String, String, bool)>,
     pub identities: Vec<(String, bool)>,
     pub atlantis: BTreeMap<String, BTreeSet<String>>,
     pub applied: Vec<(String, Vec<bool>)>,

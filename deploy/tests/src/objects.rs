@@ -3,6 +3,7 @@
 use std::{borrow::Borrow, collections::BTreeMap};
 
 use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// The string at `pointer` (RFC 6901), which is empty if there is none.
@@ -30,6 +31,21 @@ pub fn fields<'a>(
 ) -> impl Iterator<Item = (&'a String, &'a Value)> {
     let found = value.pointer(pointer).and_then(Value::as_object);
     found.into_iter().flatten()
+}
+
+/// The objects of YAML documents.
+pub fn parsed(yaml: &str) -> Result<Vec<Value>> {
+    let documents = yaml_serde::Deserializer::from_str(yaml);
+    let mut objects: Vec<Value> = documents
+        .map(Value::deserialize)
+        .collect::<Result<_, _>>()?;
+    objects.retain(|object| !object.is_null());
+    Ok(objects)
+}
+
+/// Objects as kubectl takes them.
+pub fn listed(objects: &[Value]) -> String {
+    json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string()
 }
 
 pub fn name(object: &Value) -> &str {
