@@ -12,6 +12,7 @@
 //! | [`spinkube`] | SpinKube's operator |
 //! | [`argocd`] | Argo CD, and the clusters that it delivers to |
 //! | [`registry`] | a registry of OCI artifacts |
+//! | [`monitoring`] | prometheus-operator |
 //! | [`gateway`] | Contour and Envoy, for the Gateway API |
 //! | [`site`] | all that a release of hello stands on, and its delivery by Helm |
 //! | [`dns`] | the names of Services |
@@ -28,6 +29,7 @@ pub mod dns;
 pub mod gateway;
 pub mod image;
 pub mod kubectl;
+pub mod monitoring;
 pub mod namespace;
 pub mod node;
 pub mod pki;
@@ -73,3 +75,14 @@ pub const NODE: &[&str] = &[
 
 /// Those of Argo CD.
 pub const ARGO_CD: &[&str] = &["argocd-application-controller", "helm", "redis-server"];
+
+/// Those of the platform's controllers, and what they are tried with.
+pub const CONTROLLERS: &[&str] = &[
+    "amtool",
+    "external-dns",
+    "prometheus",
+    "prometheus-alertmanager",
+    "prometheus-operator",
+    "promtool",
+    "wash",
+];

@@ -32,6 +32,12 @@ pub fn is_missing() -> Option<&'static str> {
         .then_some("`unshare` makes no namespaces here: in a container, that takes privileges")
 }
 
+/// Whether this process runs inside already: there is no network then.
+#[must_use]
+pub fn is_inside() -> bool {
+    env::var_os(INSIDE).is_some()
+}
+
 /// Runs this program again in namespaces of its own for the network, mounts and processes, and
 /// returns how it ended there; `None` if this already is that run.
 ///
@@ -42,7 +48,7 @@ pub fn is_missing() -> Option<&'static str> {
 ///
 /// If a program cannot be had, or the namespaces cannot be made.
 pub fn enter(programs: &[&'static str]) -> Result<Option<ExitCode>> {
-    if env::var_os(INSIDE).is_some() {
+    if is_inside() {
         set_up()?;
         return Ok(None);
     }

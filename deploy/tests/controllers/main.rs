@@ -1,0 +1,62 @@
+//! Controllers of the platform on a real Kubernetes without nodes: what they make of our objects.
+//!
+//! `cargo xtask test --part controllers` runs this, as root and with Go.
+
+mod alerts;
+mod dns;
+
+use std::{process::ExitCode, sync::OnceLock};
+
+use anyhow::{Result, anyhow};
+use cluster::{control_plane::ControlPlane, crds, namespace};
+use deploy_tests::{
+    checker::{Checker, trial},
+    mutation::Mutations,
+};
+use libtest_mimic::{Arguments, Trial};
+use tools::HostKind;
+
+fn main() -> Result<ExitCode> {
+    let mut arguments = Arguments::from_args();
+    let mine = &["helm", "python/manifests"];
+    let programs = [cluster::API_SERVER, cluster::CONTROLLERS, mine].concat();
+    if !arguments.list && !namespace::is_inside() {
+        // What is scraped.
+        componentize::build(Some(HostKind::Wasmcloud))?;
+    }
+    if !arguments.list
+        && let Some(ended) = namespace::enter(&programs)?
+    {
+        return Ok(ended);
+    }
+    // One cluster serves all trials, in their order.
+    arguments.test_threads = Some(1);
+    let checker = Checker::new()?;
+    let mutations = Mutations::of("controllers")?;
+    let mut trials = Vec::new();
+    trials.extend(alerts::trials(&checker, &mutations));
+    trials.extend(dns::trials(&checker, &mutations));
+    mutations.assert_all_used();
+    Ok(libtest_mimic::run(&arguments, trials).exit_code())
+}
+
+/// A trial that gets the cluster.
+fn on_cluster<C>(title: impl Into<String>, check: C) -> Trial
+where
+    C: FnOnce(&'static ControlPlane) -> Result<()> + Send + 'static,
+{
+    trial(title, move || check(plane()?))
+}
+
+/// The cluster, which starts when it is first asked for, and ends with its namespaces.
+fn plane() -> Result<&'static ControlPlane> {
+    static CLUSTER: OnceLock<Result<ControlPlane, String>> = OnceLock::new();
+    let started = CLUSTER.get_or_init(|| start().map_err(|error| format!("{error:#}")));
+    started.as_ref().map_err(|error| anyhow!("{error}"))
+}
+
+fn start() -> Result<ControlPlane> {
+    let plane = ControlPlane::start(&tools::fresh("controllers")?)?;
+    crds::install(&plane.kubectl)?;
+    Ok(plane)
+}
