@@ -104,10 +104,10 @@ fn enforced(
 
 /// Waits until the policy lets a pod in that it is to refuse, or no longer does.
 fn wait_for(plane: &ControlPlane, what: &str, lets_in: bool) -> Result<()> {
-    let nobodys = pod(NAMESPACE, "nowhere");
+    let refused = pod(NAMESPACE, "nowhere");
     let what = format!("the policy to {what}");
     wait_until(&what, NOTICED, Duration::from_millis(200), || {
-        Ok((admits(plane, &nobodys)? == lets_in).then_some(()))
+        Ok((admits(plane, &refused)? == lets_in).then_some(()))
     })
 }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// How long a client may be silent.
-const PATIENCE: Duration = Duration::from_secs(10);
+const FOR_DURATION: Duration = Duration::from_secs(10);
 
 /// A message, as it came.
 #[derive(Clone, Debug)]
@@ -59,7 +59,7 @@ impl Recorder {
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 // Who does not speak the protocol, or stays silent, has sent nothing.
-                let in_time = client.set_read_timeout(Some(PATIENCE));
+                let in_time = client.set_read_timeout(Some(FOR_DURATION));
                 if let Ok(new) = in_time.and_then(|()| serve(client)) {
                     lock(&recorded).extend(new);
                 }

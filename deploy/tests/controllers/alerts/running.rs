@@ -33,7 +33,7 @@ const START: Duration = Duration::from_secs(60);
 
 /// How long a rule waits before it fires, where it waits for minutes in our own: longer than Prometheus
 /// takes to find hello.
-const PATIENCE: &str = "10s";
+const FOR_DURATION: &str = "10s";
 
 /// The user of all requests, whom no message may name.
 pub const USER: &str = "Zenobia";
@@ -96,7 +96,7 @@ pub struct Prometheus {
 impl Prometheus {
     /// Starts it with what is written, but for what a pod would give it: the files of rules are in
     /// `directory`, and what it asks the API server for is found as the user of `kubeconfig`. Rules wait
-    /// [`PATIENCE`] before they fire.
+    /// [`FOR_DURATION`] before they fire.
     pub fn start(
         written: &Written,
         objects: &Objects,
@@ -114,7 +114,7 @@ impl Prometheus {
                 .flatten()
             {
                 if rule["for"].is_string() {
-                    rule["for"] = PATIENCE.into();
+                    rule["for"] = FOR_DURATION.into();
                 }
             }
             fs::write(file, yaml_serde::to_string(&rules)?)?;
