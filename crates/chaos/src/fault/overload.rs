@@ -12,7 +12,8 @@ pub fn faults() -> Vec<Fault> {
     let fault = |name, what, run| Fault {
         name,
         what,
-        costs: "latency for all; what waits for longer than 5 s has no answer",
+        costs: "latency for all; what waits for longer than 5 s has no answer, and what is more than 1,000 at a time \
+                has Spin's own 500",
         stores: &[StoreKind::KeyValue, StoreKind::Postgres],
         needs: &[Need::Overload],
         shows: Shows::Nothing,
