@@ -158,7 +158,7 @@ impl Skip {
     }
 }
 
-/// The parts that compile for too long to run if nobody names them.
+/// The parts that run only by name: they compile for too long.
 const BY_NAME: [Choice; 2] = [Choice::ClusterFull, Choice::Controllers];
 
 /// The parts that are some of a host's tests: those with this word in their name.
