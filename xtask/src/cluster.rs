@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Result, bail};
 use cluster::{ADDRESS, control_plane::ControlPlane, crds, gateway, namespace, site::Site};
 use serde_json::json;
-use tools::{HostKind, run::announce};
+use tools::{HostKind, run::announce, wasm_target::TARGET};
 
 /// What can be done with it.
 #[derive(clap::Subcommand)]
@@ -17,17 +17,12 @@ pub enum Command {
     /// Start a Kubernetes with SpinKube and a gateway, release hello there, and open a shell in which
     /// `kubectl` speaks to it. All of it ends with the shell
     Up,
-    /// Compile and fetch what the cluster's tests need, and start nothing
-    Fetch,
 }
 
 /// Does it, and says how that ended.
 pub fn run(command: &Command) -> ExitCode {
-    let outcome = match command {
-        Command::Up => up(),
-        Command::Fetch => fetch().map(|()| ExitCode::SUCCESS),
-    };
-    outcome.unwrap_or_else(|error| {
+    let Command::Up = command;
+    up().unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
     })
@@ -39,14 +34,9 @@ pub fn programs() -> Vec<&'static str> {
     // Only Spin makes a node worth its minutes of compiling.
     if tools::find(HostKind::Spin).is_some() {
         programs.extend(cluster::NODE);
+        programs.extend(["pg_dump", "python/backup", TARGET]);
     }
     programs
-}
-
-fn fetch() -> Result<()> {
-    programs()
-        .into_iter()
-        .try_for_each(|program| tools::find_or_fetch(program).map(drop))
 }
 
 fn up() -> Result<ExitCode> {

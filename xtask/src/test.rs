@@ -2,16 +2,15 @@
 
 mod coverage;
 mod fuzz;
+mod job;
 mod part;
 
 use std::{path::Path, process::Command};
 
 use anyhow::Result;
 use clap::ValueEnum;
-use harness::{
-    host,
-    process::{Process, end_all_on_signal},
-};
+use harness::host;
+use job::Job;
 use part::{Part, summarise};
 use tools::{HostKind, run::announce, wasm_target::TARGET};
 
@@ -161,6 +160,10 @@ impl Skip {
 /// The parts that run only by name: they compile for too long.
 const BY_NAME: [Choice; 2] = [Choice::ClusterFull, Choice::Controllers];
 
+fn is_on_cluster(part: Choice) -> bool {
+    part == Choice::Cluster || BY_NAME.contains(&part)
+}
+
 /// The parts that are some of a host's tests: those with this word in their name.
 const TOPICS: &[(Choice, &str)] = &[
     (Choice::Postgres, "postgres"),
@@ -198,7 +201,7 @@ fn needs(part: Choice) -> &'static [&'static str] {
             "terraform",
             "terragrunt",
         ],
-        Choice::Cluster => &["helm", "python/backup", "python/manifests", TARGET],
+        Choice::Cluster => &["helm", "python/manifests"],
         Choice::ClusterFull => cluster::ARGO_CD,
         Choice::Controllers => cluster::CONTROLLERS,
         Choice::Operations => &[
@@ -243,20 +246,30 @@ fn needs(part: Choice) -> &'static [&'static str] {
     }
 }
 
-/// Says beforehand what the parts will fetch.
-fn announce_fetches(chosen: &[Choice], named: bool) {
-    let needs = chosen.iter().flat_map(|part| needs(*part));
-    let mut needs: Vec<_> = needs.copied().collect();
+/// What all these parts look for.
+fn all_needs(chosen: &[Choice]) -> Vec<&'static str> {
+    let mut all: Vec<_> = chosen
+        .iter()
+        .flat_map(|part| needs(*part))
+        .copied()
+        .collect();
     if chosen.contains(&Choice::Cluster) {
-        needs.extend(crate::cluster::programs());
+        all.extend(crate::cluster::programs());
     }
     if BY_NAME.iter().any(|part| chosen.contains(part)) {
-        needs.extend(cluster::API_SERVER);
-        needs.push("kube-controller-manager");
+        all.extend(cluster::API_SERVER);
+        all.push("kube-controller-manager");
     }
+    all
+}
+
+/// Says beforehand what will be fetched of that.
+fn announce_fetches(needs: &[&'static str], named: bool) {
     // A part that is not named is skipped rather than have these fetched for it.
-    needs.retain(|name| named || !["cargo-deny", "cargo-machete", "spin"].contains(name));
-    let plan = tools::plan(&needs);
+    let is_fetched =
+        |name: &&&str| named || !["cargo-deny", "cargo-machete", "spin"].contains(name);
+    let fetched: Vec<_> = needs.iter().filter(is_fetched).copied().collect();
+    let plan = tools::plan(&fetched);
     if !plan.is_empty() {
         announce("this will be fetched into target/, and nothing installed:");
         plan.iter().for_each(|line| eprintln!("    {line}"));
@@ -279,9 +292,9 @@ pub fn run(options: &Options) -> Result<()> {
         })
         .copied()
         .collect();
-    announce_fetches(&chosen, named);
-    let compiler = compile_for_cluster(&chosen)?;
-    if chosen.iter().any(|part| needs(*part).contains(&TARGET)) {
+    let needs = all_needs(&chosen);
+    announce_fetches(&needs, named);
+    if needs.contains(&TARGET) {
         componentize::build(None)?;
     }
     for (host, choice) in [
@@ -296,28 +309,61 @@ pub fn run(options: &Options) -> Result<()> {
         }
     }
 
-    let mut parts: Vec<Part> = Vec::new();
-    for choice in &chosen {
-        let part = match choice {
-            Choice::Native => native(),
-            Choice::Coverage => coverage::measure(named),
-            Choice::Fuzz => {
-                parts.extend(fuzz::run()?);
-                continue;
-            }
+    let mut jobs = Vec::new();
+    let on_cluster = |test| Job::of(test, move || on_cluster(test, named));
+    let deploy = |test| Job::of(test, move || deploy(test));
+    // Those on clusters first: they wait more than they compute, also for their programs.
+    let (first, then): (Vec<_>, Vec<_>) = (chosen.iter()).partition(|part| is_on_cluster(**part));
+    for choice in first.into_iter().chain(then) {
+        jobs.push(match choice {
+            Choice::Native => Job::of("native", native),
+            Choice::Coverage => Job::of("coverage", move || coverage::measure(named)),
+            Choice::Fuzz => Job::new("fuzz", fuzz::run),
             Choice::Workflows => deploy("workflows"),
-            Choice::SupplyChain => supply_chain(named),
+            Choice::SupplyChain => Job::of("supply chain", move || supply_chain(named)),
             Choice::Manifests => deploy("manifests"),
             Choice::Platform => deploy("platform"),
             Choice::Operations => deploy("operations"),
-            // The last: until then, what they need is compiled.
-            Choice::Cluster | Choice::ClusterFull | Choice::Controllers => continue,
+            Choice::Cluster => on_cluster("cluster"),
+            Choice::ClusterFull => on_cluster("cluster_full"),
+            Choice::Controllers => on_cluster("controllers"),
             // What is chosen of a host's tests runs in as few runs as can be, below.
             Choice::Postgres | Choice::Docs => continue,
             Choice::Wasmcloud | Choice::Spin | Choice::SpinP3 => continue,
-        };
-        parts.push(part?);
+        });
     }
+    let mut skipped = Vec::new();
+    for (kind, choice) in [
+        (HostKind::Wasmcloud, Choice::Wasmcloud),
+        (HostKind::Spin, Choice::Spin),
+        (HostKind::SpinP3, Choice::SpinP3),
+    ] {
+        let filters = filters(&chosen, choice);
+        let has_to_run = named || kind == HostKind::Wasmcloud;
+        if filters.is_empty() {
+        } else if !has_to_run && tools::find(kind).is_none() {
+            skipped.push(Part::skipped(
+                &kind.to_string(),
+                "there is no `spin` on PATH: install it from https://spinframework.dev",
+                true,
+            ));
+        } else {
+            let program = tools::find_or_fetch(kind)?;
+            match kind.require(&program) {
+                Ok(()) => jobs.extend(filters.into_iter().map(|filter| {
+                    let program = program.clone();
+                    Job::of(kind.into(), move || on_host(kind, &program, &filter))
+                })),
+                // A part that is about every host does without this one.
+                Err(why) => {
+                    let allowed = !chosen.contains(&choice) || !named;
+                    skipped.push(Part::skipped(&kind.to_string(), &why.to_string(), allowed));
+                }
+            }
+        }
+    }
+    let mut parts = job::run_all(jobs);
+    parts.extend(skipped);
     for skip in Skip::value_variants() {
         let (concerned, name, why) = skip.about();
         let concerns = concerned.iter().any(|part| chosen.contains(part));
@@ -328,69 +374,7 @@ pub fn run(options: &Options) -> Result<()> {
             parts.push(Part::skipped(name, why, allowed));
         }
     }
-    for (kind, choice) in [
-        (HostKind::Wasmcloud, Choice::Wasmcloud),
-        (HostKind::Spin, Choice::Spin),
-        (HostKind::SpinP3, Choice::SpinP3),
-    ] {
-        let filters = filters(&chosen, choice);
-        let has_to_run = named || kind == HostKind::Wasmcloud;
-        if filters.is_empty() {
-        } else if !has_to_run && tools::find(kind).is_none() {
-            parts.push(Part::skipped(
-                &kind.to_string(),
-                "there is no `spin` on PATH: install it from https://spinframework.dev",
-                true,
-            ));
-        } else {
-            let program = tools::find_or_fetch(kind)?;
-            match kind.require(&program) {
-                Ok(()) => {
-                    for filter in filters {
-                        parts.push(on_host(kind, &program, &filter)?);
-                    }
-                }
-                // A part that is about every host does without this one.
-                Err(why) => {
-                    let allowed = !chosen.contains(&choice) || !named;
-                    parts.push(Part::skipped(&kind.to_string(), &why.to_string(), allowed));
-                }
-            }
-        }
-    }
-    if chosen.contains(&Choice::Cluster) {
-        if let Some(mut compiler) = compiler {
-            announce("waiting for what the cluster needs to be compiled");
-            compiler.wait()?; // what it could not do fails in the part, with the reason
-        }
-        parts.push(on_cluster("cluster", named)?);
-    }
-    for (part, test) in BY_NAME.iter().zip(["cluster_full", "controllers"]) {
-        if chosen.contains(part) {
-            parts.push(on_cluster(test, named)?);
-        }
-    }
     summarise(&parts)
-}
-
-/// Compiles what the cluster needs beside the other parts, in the time that they leave.
-fn compile_for_cluster(chosen: &[Choice]) -> Result<Option<Process>> {
-    let is_beside = chosen.contains(&Choice::Cluster) && chosen.len() > 1;
-    if !is_beside || cluster::namespace::is_missing().is_some() {
-        return Ok(None);
-    }
-    end_all_on_signal()?;
-    let log = tools::target().join("cluster-fetch.log");
-    announce(&format!(
-        "compiling what the cluster needs, beside the tests: {}",
-        log.display()
-    ));
-    let mut fetch = Command::new("nice");
-    fetch
-        .args(["-n", "19"])
-        .arg(std::env::current_exe()?)
-        .args(["cluster", "fetch"]);
-    Process::start(&mut fetch, Some(&log)).map(Some)
 }
 
 /// What the runner of a host's tests gets as a filter, once for each run.

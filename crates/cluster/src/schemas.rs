@@ -26,6 +26,7 @@ pub fn directory() -> Result<PathBuf> {
     let hash = Sha256::digest(made_of);
     let name: String = hash[..8].iter().map(|byte| format!("{byte:02x}")).collect();
     let directory = all.join(name);
+    let _making = tools::lock("schemas")?;
     if directory.is_dir() {
         return Ok(directory);
     }

@@ -6,6 +6,7 @@
 //! | [`manifest`] | spin.toml with a label for the counters |
 //! | [`postgres`] | a real Postgres of one's own, and the migrations |
 //! | [`redis`] | a real Redis, whose every write is on the disk |
+//! | [`registry`] | a registry of OCI artifacts |
 //! | [`namespace`] | what runs a program in namespaces that end with it |
 //! | [`relay`] | a TCP relay that delays, and that moves |
 //! | `runtime_config` | runtime-config.toml with the variables in it |
@@ -22,6 +23,7 @@ pub mod namespace;
 pub mod postgres;
 pub mod process;
 pub mod redis;
+pub mod registry;
 pub mod relay;
 mod runtime_config;
 pub mod wait;

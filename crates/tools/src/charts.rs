@@ -5,14 +5,14 @@ use std::{
     net::{TcpStream, ToSocketAddrs},
     path::{Path, PathBuf},
     process::{self, Command},
-    sync::{Mutex, PoisonError, mpsc},
+    sync::mpsc,
     thread,
     time::Duration,
 };
 
 use anyhow::{Context, Result, ensure};
 
-use crate::{directory, find_or_fetch, run::read};
+use crate::{directory, find_or_fetch, lock, run::read};
 
 /// What `deploy/tests` reads: the directory of the charts, each a NAME-VERSION.tgz or a directory
 /// NAME-VERSION.
@@ -78,9 +78,8 @@ fn find(source: &Path, name: &str, version: &str) -> Option<PathBuf> {
 ///
 /// One sentence, if it cannot be had, or is not what was asked for.
 pub fn pull(source: &Path, repository: &str, name: &str, version: &str) -> Result<PathBuf> {
-    static PULLING: Mutex<()> = Mutex::new(());
     let helm = find_or_fetch("helm")?;
-    let _pulling = PULLING.lock().unwrap_or_else(PoisonError::into_inner);
+    let _pulling = lock("charts")?;
     if let Some(found) = find(source, name, version) {
         return Ok(found);
     }

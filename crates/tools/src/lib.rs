@@ -5,7 +5,7 @@
 //! | [`find`](mod@find) | a program: on PATH first, if its version fits, else fetched |
 //! | [`fetch`] | where each thing comes from, in one table, and how it is fetched |
 //! | [`charts`] | Helm charts of others, out of their repositories |
-//! | [`llvm`] | LLVM's tools for coverage |
+//! | [`llvm`] | coverage, by LLVM's tools |
 //! | [`wasm_target`] | a compiler for wasm32-wasip2 |
 //! | [`run`] | runs a program, and says in one sentence what went wrong |
 //!
@@ -30,6 +30,7 @@ use std::{
 use anyhow::{Result, ensure};
 pub use fetch::{debian::library_path, node, python, sha256, spin::VERSION as SPIN_RELEASE};
 pub use find::{binary, find, find_or_fetch, library, path, plan, version};
+use rustix::fs::{FlockOperation, flock};
 
 /// The project's directory.
 #[must_use]
@@ -59,6 +60,20 @@ pub fn fresh(name: &str) -> io::Result<PathBuf> {
     }
     fs::create_dir_all(&directory)?;
     Ok(directory)
+}
+
+/// Keeps other threads and processes that ask for `name` waiting for as long as it lives.
+///
+/// # Errors
+///
+/// Those of the file system.
+pub fn lock(name: &str) -> io::Result<fs::File> {
+    let locks = target().join("locks");
+    fs::create_dir_all(&locks)?;
+    let file = fs::File::create(locks.join(name))?;
+    // Of threads too: each has opened the file by itself. It ends with the process, however that ends.
+    rustix::io::retry_on_intr(|| flock(&file, FlockOperation::LockExclusive))?;
+    Ok(file)
 }
 
 /// The directory of all that is fetched.

@@ -16,6 +16,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
     fetch::debian,
+    lock,
     run::{announce, read, require_disk, run},
     target,
 };
@@ -154,6 +155,7 @@ fn unpack_debian(directory: &Path) -> Result<()> {
     // Debian updates it with Firefox, so its version is not pinned. The oldest wasi-libc for
     // WASI 0.2 is in the backports.
     let packages = ["rustc-web", "rust-web-src", "rust-web-clippy"];
+    let _unpacking = lock(debian::LOCK)?;
     debian::unpack(&packages, Some("wasi-libc"), directory)?;
     complete_sysroot(directory)?;
     fs::write(directory.join("complete"), "")?;

@@ -1,14 +1,10 @@
 //! All that a tag does, against a registry on this machine.
 
-use std::{fs, path::PathBuf, process::Command, time::Duration};
+use std::{fs, path::PathBuf};
 
 use anyhow::{Result, ensure};
-use harness::{
-    client,
-    host::free_port,
-    process::{Process, end_all_on_signal},
-};
-use tools::{HostKind, root, run::announce};
+use harness::{process::end_all_on_signal, registry};
+use tools::{HostKind, root};
 
 use super::{
     VALUES, notes, package,
@@ -17,16 +13,13 @@ use super::{
 };
 use crate::test;
 
-/// How long the registry may take to start.
-const REGISTRY_TIMEOUT: Duration = Duration::from_secs(30);
-
 pub fn run() -> Result<()> {
     end_all_on_signal()?;
     let version = version()?;
     // Between two releases, what the next one brings.
     let notes = notes(version).or_else(|_| notes("Unreleased"))?;
     package::package(&notes)?;
-    let (_registry, port) = start_registry()?;
+    let (_registry, port) = registry::start(&tools::fresh("release-registry")?)?;
     let spin = tools::find_or_fetch(HostKind::Spin);
     let spin_program = spin.as_ref().ok().map(PathBuf::as_path);
     let images = publish(&format!("127.0.0.1:{port}"), spin_program, true, true)?;
@@ -95,28 +88,4 @@ fn propose(application: &Image, version: &str) -> Result<()> {
         println!("+{line}");
     }
     Ok(())
-}
-
-/// A registry on a free port, empty, that serves.
-fn start_registry() -> Result<(Process, u16)> {
-    let program = tools::find_or_fetch("docker-registry")?;
-    announce("starting a registry");
-    let directory = tools::fresh("release-registry")?;
-    let port = free_port()?;
-    let config = directory.join("config.yml");
-    fs::write(
-        &config,
-        format!(
-            "version: 0.1\nlog: {{level: warn}}\nstorage: {{filesystem: {{rootdirectory: {:?}}}}}\n\
-             http: {{addr: \"127.0.0.1:{port}\"}}\n",
-            directory.join("data").display().to_string()
-        ),
-    )?;
-    let mut command = Command::new(program);
-    command.arg("serve").arg(config);
-    let log = directory.join("log");
-    let registry = Process::start_server(&mut command, Some(&log), REGISTRY_TIMEOUT, || {
-        client::is_ok(port, "/v2/")
-    })?;
-    Ok((registry, port))
 }

@@ -1,6 +1,7 @@
 //! A part of a run of tests, and the summary of all.
 
 use std::{
+    fmt,
     io::{BufRead, BufReader},
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -84,8 +85,11 @@ impl Part {
         let mut counts = Counts::default();
         for line in BufReader::new(stdout).lines() {
             let line = line?;
-            println!("{line}");
-            counts.add(&line);
+            if counts.add(&line) {
+                println!("{line} ({name})"); // where who reads logs of cargo looks for it
+            } else {
+                println!("{name} | {line}");
+            }
         }
         // A test that does not compile, or a runner that dies, prints no line to count.
         let status = child.wait()?;
@@ -101,11 +105,19 @@ impl Part {
     }
 }
 
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.summary)
+    }
+}
+
 impl Counts {
     /// Adds the numbers in `test result: ok. 3 passed; 0 failed; 0 ignored; …`: what cargo's runner
-    /// says in JSON, only a nightly Rust lets it say.
-    fn add(&mut self, line: &str) {
-        let result = line.strip_prefix("test result: ").unwrap_or_default();
+    /// says in JSON, only a nightly Rust lets it say. Whether there were any.
+    fn add(&mut self, line: &str) -> bool {
+        let Some(result) = line.strip_prefix("test result: ") else {
+            return false;
+        };
         for item in result.split(['.', ';']) {
             let mut words = item.split_whitespace();
             let number = words.next().and_then(|word| word.parse::<u32>().ok());
@@ -116,6 +128,7 @@ impl Counts {
                 _ => {}
             }
         }
+        true
     }
 }
 
@@ -123,8 +136,8 @@ impl Counts {
 /// not be.
 pub fn summarise(parts: &[Part]) -> Result<()> {
     println!("\n==> summary");
-    for Part { name, summary, .. } in parts {
-        println!("{name}: {summary}");
+    for part in parts {
+        println!("{part}");
     }
     let sum = |count: fn(&Part) -> u32| parts.iter().map(count).sum::<u32>();
     let failed = sum(|part| part.counts.failed);
@@ -157,14 +170,14 @@ mod tests {
     #[test]
     fn counts_what_the_runner_says() {
         let mut counts = Counts::default();
-        counts.add("test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s");
+        assert!(counts.add("test result: FAILED. 12 passed; 3 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s"));
         let all = Counts {
             passed: 12,
             failed: 3,
             ignored: 1,
         };
         assert_eq!(counts, all);
-        counts.add("test result of mine: 12 passed");
+        assert!(!counts.add("test result of mine: 12 passed"));
         assert_eq!(counts, all);
     }
 

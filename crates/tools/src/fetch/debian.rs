@@ -15,6 +15,9 @@ use crate::{
     run::{announce, read},
 };
 
+/// The name of the lock on apt's files here, and on what is unpacked.
+pub(crate) const LOCK: &str = "debian";
+
 /// Where the packages of programs are unpacked, all together.
 fn root() -> PathBuf {
     directory().join("debian/root")
@@ -108,7 +111,8 @@ fn fonts(root: &Path) -> Result<()> {
 }
 
 /// Downloads `packages`, one of which may be of the backports, with all that they depend on and the
-/// machine does not have, and unpacks them into `into`. apt works on lists of its own.
+/// machine does not have, and unpacks them into `into`. apt works on lists of its own, which the
+/// caller's [`LOCK`] guards.
 pub(crate) fn unpack(packages: &[&str], backport: Option<&str>, into: &Path) -> Result<()> {
     let names = packages.join(" ");
     ensure!(

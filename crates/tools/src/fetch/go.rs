@@ -126,10 +126,9 @@ fn download(module: &str, within: PathBuf) -> Result<(PathBuf, String)> {
             .stderr(Stdio::null())
             .current_dir(within),
     )?;
-    let answer: yaml_serde::Value = yaml_serde::from_str(&answer)?;
-    let text = |key: &str| answer.get(key).and_then(yaml_serde::Value::as_str);
-    let sum = text("Sum").unwrap_or_default().to_owned();
-    match text("Dir") {
+    let answer: serde_json::Value = serde_json::from_str(&answer)?;
+    let sum = answer["Sum"].as_str().unwrap_or_default().to_owned();
+    match answer["Dir"].as_str() {
         Some(path) => Ok((path.into(), sum)),
         None => bail!("{module} was not unpacked"),
     }

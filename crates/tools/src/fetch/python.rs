@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 
 use super::{debian, tool};
 use crate::{
-    directory, root,
+    directory, lock, root,
     run::{announce, run},
 };
 
@@ -80,6 +80,7 @@ fn pip() -> Result<Command> {
     }
     announce("this Python has no pip: fetching Debian's");
     let directory = directory().join("pip");
+    let _unpacking = lock(debian::LOCK)?;
     debian::unpack(&["python3-pip-whl"], None, &directory)?;
     let wheel = fs::read_dir(directory.join("usr/share/python-wheels"))?
         .flatten()
