@@ -5,13 +5,14 @@ use std::{
     net::Ipv4Addr,
     path::{Path, PathBuf},
     process::Command,
+    sync::OnceLock,
     time::Duration,
 };
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use harness::process::Process;
 
-use crate::{ADDRESS, kubectl::Kubectl, namespace, pki::Authority};
+use crate::{ADDRESS, crds, kubectl::Kubectl, namespace, pki::Authority};
 
 /// The addresses of Services. The first is the API server's own.
 pub(crate) const SERVICES: &str = "10.96.0.0/16";
@@ -33,6 +34,23 @@ pub struct ControlPlane {
     directory: PathBuf,
     // In the order in which they end.
     _processes: [Process; 2],
+}
+
+/// The one that all tests of this program share, with every definition of custom resources. It starts
+/// when it is first asked for, with its files in `target/NAME`, and ends with its namespaces.
+///
+/// # Errors
+///
+/// As [`ControlPlane::start`] and [`crds::install`], and the same for who asks again.
+pub fn shared(name: &str) -> Result<&'static ControlPlane> {
+    static SHARED: OnceLock<Result<ControlPlane, String>> = OnceLock::new();
+    let start = || {
+        let plane = ControlPlane::start(&tools::fresh(name)?)?;
+        crds::install(&plane.kubectl)?;
+        anyhow::Ok(plane)
+    };
+    let started = SHARED.get_or_init(|| start().map_err(|error| format!("{error:#}")));
+    started.as_ref().map_err(|error| anyhow!("{error}"))
 }
 
 impl ControlPlane {

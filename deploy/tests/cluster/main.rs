@@ -9,10 +9,13 @@ mod everything;
 mod policies;
 mod release;
 
-use std::{process::ExitCode, sync::OnceLock};
+use std::process::ExitCode;
 
-use anyhow::{Result, anyhow, ensure};
-use cluster::{control_plane::ControlPlane, crds, namespace};
+use anyhow::{Result, ensure};
+use cluster::{
+    control_plane::{ControlPlane, shared},
+    namespace,
+};
 use deploy_tests::{
     checker::{Checker, trial},
     mutation::Mutations,
@@ -47,22 +50,12 @@ fn main() -> Result<ExitCode> {
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
 }
 
-/// A trial that gets the cluster, which starts with the first of them and ends with its namespaces.
+/// A trial that gets the cluster.
 fn on_cluster<C>(title: impl Into<String>, check: C) -> Trial
 where
     C: FnOnce(&'static ControlPlane) -> Result<()> + Send + 'static,
 {
-    static CLUSTER: OnceLock<Result<ControlPlane, String>> = OnceLock::new();
-    trial(title, move || {
-        let started = CLUSTER.get_or_init(|| start().map_err(|error| format!("{error:#}")));
-        check(started.as_ref().map_err(|error| anyhow!("{error}"))?)
-    })
-}
-
-fn start() -> Result<ControlPlane> {
-    let plane = ControlPlane::start(&tools::fresh("cluster")?)?;
-    crds::install(&plane.kubectl)?;
-    Ok(plane)
+    trial(title, move || check(shared("cluster")?))
 }
 
 fn says_its_version(plane: &ControlPlane) -> Result<()> {

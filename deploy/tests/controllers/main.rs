@@ -5,10 +5,13 @@
 mod alerts;
 mod dns;
 
-use std::{process::ExitCode, sync::OnceLock};
+use std::process::ExitCode;
 
-use anyhow::{Result, anyhow};
-use cluster::{control_plane::ControlPlane, crds, namespace};
+use anyhow::Result;
+use cluster::{
+    control_plane::{ControlPlane, shared},
+    namespace,
+};
 use deploy_tests::{
     checker::{Checker, trial},
     mutation::Mutations,
@@ -48,15 +51,7 @@ where
     trial(title, move || check(plane()?))
 }
 
-/// The cluster, which starts when it is first asked for, and ends with its namespaces.
+/// The cluster of all trials.
 fn plane() -> Result<&'static ControlPlane> {
-    static CLUSTER: OnceLock<Result<ControlPlane, String>> = OnceLock::new();
-    let started = CLUSTER.get_or_init(|| start().map_err(|error| format!("{error:#}")));
-    started.as_ref().map_err(|error| anyhow!("{error}"))
-}
-
-fn start() -> Result<ControlPlane> {
-    let plane = ControlPlane::start(&tools::fresh("controllers")?)?;
-    crds::install(&plane.kubectl)?;
-    Ok(plane)
+    shared("controllers")
 }
