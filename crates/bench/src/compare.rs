@@ -11,8 +11,9 @@ use anyhow::{Context, Result, bail, ensure};
 use chrono::Utc;
 use harness::{
     host::{Store, choose, free_port},
-    postgres::{Address, Postgres},
+    postgres::Postgres,
     process::end_all_on_signal,
+    redis::Redis,
     relay::Relay,
 };
 use procfs::{CpuInfo, Current};
@@ -67,7 +68,8 @@ pub fn run(options: &Options) -> Result<()> {
     let directory = tools::fresh("bench/run")?;
     require_disk(&directory, 2000)?;
     let cores = thread::available_parallelism()?.get();
-    announce("starting Postgres, the baselines, and hello with each store");
+    announce("starting Postgres, Redis, the baselines, and hello with each store");
+    let redis = Redis::start(&directory.join("redis"))?;
     // Each service may open a connection to Postgres for every one of its clients.
     let postgres = Postgres::start_with(
         &directory.join("postgres"),
@@ -86,13 +88,19 @@ pub fn run(options: &Options) -> Result<()> {
         tutorial.start_tutorial(cores, &database, &directory.join("fastapi-tutorial"))?,
         native.start(&database, &directory.join("native"))?,
     ];
+    let redis_url = redis.url();
+    let stores = [
+        ("key-value", Store::Shipped),
+        ("key-value in Redis", Store::Redis(&redis_url)),
+        ("Postgres", Store::Postgres(&database)),
+    ];
     for (host, floor) in hosts.iter().zip(&floors) {
-        for database in [None, Some(&database)] {
+        for store in stores {
             let artifact = host.artifact();
-            services.push(hello(*host, &program, &artifact, database, &directory)?);
+            services.push(hello(*host, &program, &artifact, store, &directory)?);
             if let Some(floor) = floor {
                 let directory = directory.join("floor");
-                let mut service = hello(*host, &program, floor, database, &directory)?;
+                let mut service = hello(*host, &program, floor, store, &directory)?;
                 service.name += ", floor";
                 service.is_floor = true;
                 services.push(service);
@@ -163,8 +171,8 @@ pub fn run(options: &Options) -> Result<()> {
         plots.iter().try_for_each(Plot::write)?;
         report::write(&root().join("docs/benchmarks.md"), &text)?;
     }
-    drop(services); // before their Postgres
-    drop(postgres);
+    drop(services); // before their stores
+    drop((postgres, redis));
     Ok(fs::remove_dir_all(directory)?)
 }
 
@@ -191,22 +199,19 @@ pub fn label(host: HostKind) -> &'static str {
     }
 }
 
-/// Starts hello, or its floor, on `host`, with `database`, or with what the shipped configuration has for key-value.
+/// Starts hello, or its floor, on `host`, with the store of this name.
 fn hello(
     host: HostKind,
     program: &Path,
     artifact: &Path,
-    database: Option<&Address>,
+    (name, store): (&str, Store),
     directory: &Path,
 ) -> Result<Service> {
-    let (store, binding) = match database {
-        Some(address) => ("Postgres", Store::Postgres(address)),
-        None => ("key-value", Store::Shipped),
-    };
-    let data = directory.join(format!("{host}-{store}"));
-    let started = start(host, program, artifact, free_port()?, binding, &data, None)?;
-    let name = format!("{}, {store}", label(host));
-    Ok(Service::of(name, database.is_some(), started))
+    let data = directory.join(format!("{host}-{name}"));
+    let started = start(host, program, artifact, free_port()?, store, &data, None)?;
+    let is_in_postgres = matches!(store, Store::Postgres(_));
+    let name = format!("{}, {name}", label(host));
+    Ok(Service::of(name, is_in_postgres, started))
 }
 
 /// Each service that is followed by its floor, with that.
