@@ -4,8 +4,14 @@ use anyhow::Result;
 pub use deploy_tests::platform::{
     OURS, Rendered, addon_of, choices, cluster, clusters, rendered, with,
 };
-use deploy_tests::{checker::Checker, mutation::Mutations, platform::ADDONS, stem};
+use deploy_tests::{
+    checker::Checker,
+    mutation::Mutations,
+    platform::{ADDONS, ALTERNATIVES},
+    stem,
+};
 use libtest_mimic::Trial;
+use tools::root;
 
 use crate::facts::RULES;
 
@@ -37,11 +43,12 @@ pub fn trials(checker: &Checker, mutations: &Mutations) -> Vec<Trial> {
 
 /// The add-ons with a chart of somebody else's.
 pub fn with_charts() -> Vec<String> {
-    let entries = tools::root()
-        .join(ADDONS)
-        .read_dir()
-        .expect("a directory of the project");
-    let paths = entries.map(|entry| entry.expect("it can be listed").path());
+    let below = |directory: &str| {
+        let entries = root().join(directory).read_dir();
+        let entries = entries.expect("a directory of the project");
+        entries.map(|entry| entry.expect("it can be listed").path())
+    };
+    let paths = below(ADDONS).chain(below(ALTERNATIVES));
     let addons = paths.filter(|path| path.join("values.yaml").is_file());
     let mut addons: Vec<String> = addons.map(|path| stem(&path)).collect();
     addons.sort();

@@ -3,7 +3,11 @@
 use std::{fs, path::Path};
 
 use anyhow::{Context, Result, bail, ensure};
-use deploy_tests::{mutation::Mutations, yaml};
+use deploy_tests::{
+    mutation::Mutations,
+    platform::{ADDONS, ALTERNATIVES},
+    yaml,
+};
 use libtest_mimic::Trial;
 use pulldown_cmark::{Event, Parser, Tag, TagEnd};
 use serde_json::Value;
@@ -42,10 +46,13 @@ fn whole(tree: &Path) -> Result<()> {
         ensure!(!places.is_empty(), "{system} names no file");
         for place in places {
             ensure!(tree.join(&place).exists(), "there is no {place}");
-            let below = place.strip_prefix("deploy/platform/addons/");
-            let addon = below.and_then(|below| below.split('/').next());
-            addons.retain(|with_chart| Some(with_chart.as_str()) != addon);
-            if let Some(chart) = version_of(tree, addon.unwrap_or_default())? {
+            let in_directory = |all| Some((all, place.strip_prefix(all)?.split('/').nth(1)?));
+            let Some((all, addon)) = in_directory(ALTERNATIVES).or_else(|| in_directory(ADDONS))
+            else {
+                continue;
+            };
+            addons.retain(|with_chart| with_chart != addon);
+            if let Some(chart) = version_of(tree, &format!("{all}/{addon}"))? {
                 let same = version.split([' ', ',']).any(|version| version == chart);
                 ensure!(
                     same,
@@ -78,9 +85,9 @@ fn places_in(cell: &str) -> Vec<String> {
     places
 }
 
-/// The version of an add-on's chart, if it has one.
-fn version_of(tree: &Path, addon: &str) -> Result<Option<String>> {
-    let file = tree.join(format!("deploy/platform/addons/{addon}/addon.yaml"));
+/// The version of the chart of the add-on in this directory, if it has one.
+fn version_of(tree: &Path, directory: &str) -> Result<Option<String>> {
+    let file = tree.join(directory).join("addon.yaml");
     if !file.exists() {
         return Ok(None); // such as templates/
     }

@@ -27,8 +27,11 @@ pub const ACCOUNT: &str = "cluster.account=000000000000";
 /// The chart of the add-ons.
 pub const ADDONS: &str = "deploy/platform/addons";
 
+/// Those of them that a cluster has only by choice.
+pub const ALTERNATIVES: &str = "deploy/platform/addons/alternatives";
+
 /// Each choice of add-ons that is no cluster's own: it renders as well.
-const ALTERNATIVES: [&str; 4] = [
+const CHOICES: [&str; 4] = [
     "choices.suite=datadog",
     "choices.metrics=influxdb",
     "choices.logs=elasticsearch",
@@ -103,7 +106,7 @@ impl Rendered {
 
 /// The clusters' own choices, and then each other one.
 pub fn choices() -> Vec<Vec<&'static str>> {
-    let others = ALTERNATIVES.map(|choice| vec![choice]);
+    let others = CHOICES.map(|choice| vec![choice]);
     [vec![]].into_iter().chain(others).collect()
 }
 
