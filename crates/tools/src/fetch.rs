@@ -87,7 +87,7 @@ const NEWEST: (u32, u32) = (u32::MAX, 0);
 /// it then takes; where not every version does the job, those that fit, and how it says its own.
 /// The oldest Spin with the component's WASI interfaces is 3.4.
 #[rustfmt::skip]
-static TABLE: [Tool; 73] = [
+static TABLE: [Tool; 74] = [
     Tool::new("amtool",               Debian("prometheus-alertmanager"), 45),
     // All of Argo CD is one program, which its environment tells what to be.
     Tool::new("argocd-application-controller", Go("argocd", "github.com/argoproj/argo-cd/v3/cmd"), 6000),
@@ -130,6 +130,7 @@ static TABLE: [Tool; 73] = [
     Tool::new("openssl",              Debian("openssl"), 3),
     Tool::new("pg_basebackup",        Debian("postgresql"), 310),
     Tool::new("pg_dump",              Debian("postgresql"), 310),
+    Tool::new("pg_isready",           Debian("postgresql"), 310),
     Tool::new("pg_restore",           Debian("postgresql"), 310),
     Tool::new("porcupine",            Go("porcupine", "github.com/anishathalye/porcupine"), 60),
     Tool::new("postgres",             Debian("postgresql"), 310).wants((15, 0)..NEWEST, "--version", "postgres (PostgreSQL) "),

@@ -3,6 +3,7 @@
 //! `cargo xtask test` runs this: it needs programs of Debian's and packages of PyPI's. Every check
 //! is made of the tree as it is, and of one in which something is broken, where it has to fail.
 
+mod compose;
 mod observability;
 
 use std::{
@@ -52,6 +53,7 @@ fn main() -> Result<()> {
     for (name, check) in checks {
         trials.extend(mutations.trials(name, check));
     }
+    trials.extend(compose::trials(&mutations));
     mutations.assert_all_used();
     trials.extend([
         trial(
