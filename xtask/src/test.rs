@@ -208,6 +208,7 @@ fn needs(part: Choice) -> &'static [&'static str] {
             "amtool",
             "curl",
             "haproxy",
+            "ip",
             "pg_dump",
             "postgres",
             "promtool",
