@@ -1,6 +1,7 @@
 //! What runs the service in production, for real: its documents, its page, its metrics.
 
 mod browser;
+mod client;
 pub mod counters;
 mod openapi;
 mod prometheus;
@@ -26,6 +27,10 @@ pub fn trials(under_test: &HostUnderTest, port: u16) -> Vec<Trial> {
         trial(
             "Schemathesis finds nothing in what /openapi.json allows and forbids",
             openapi::schemathesis,
+        ),
+        trial(
+            "a generated client has typed answers, and none by a document that is wrong",
+            client::holds,
         ),
         trial(
             "10,000 requests, mixed and parallel, are counted exactly",

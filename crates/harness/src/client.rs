@@ -4,10 +4,12 @@
 
 use std::{
     io::{Error, ErrorKind, Read, Result, Write},
-    net::{Ipv4Addr, SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream},
     os::fd::{AsRawFd, RawFd},
     time::Duration,
 };
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
 
 /// A keep-alive connection to a server.
 #[derive(Debug)]
@@ -69,7 +71,19 @@ impl Connection {
 
     /// [`Connection::open`] at an address.
     pub fn open_at(address: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect(address)?;
+        Self::over(TcpStream::connect(address)?)
+    }
+
+    /// [`Connection::open`] from an address of this machine, such as another one of 127.0.0.0/8.
+    pub fn open_from(source: Ipv4Addr, port: u16) -> Result<Self> {
+        let flags = SocketFlags::CLOEXEC;
+        let socket = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+        bind(&socket, &SocketAddrV4::new(source, 0))?;
+        connect(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))?;
+        Self::over(socket.into())
+    }
+
+    fn over(stream: TcpStream) -> Result<Self> {
         stream.set_read_timeout(Some(Duration::from_secs(30)))?;
         stream.set_write_timeout(Some(Duration::from_secs(30)))?;
         Ok(Self {

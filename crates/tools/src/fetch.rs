@@ -160,7 +160,7 @@ static TABLE: [Tool; 74] = [
     Tool::new("python/fastapi-tutorial", PyPi("fastapi-tutorial", None), 150),
     Tool::new("python/manifests",     PyPi("manifests", None), 120),
     Tool::new("python/observability", PyPi("observability", None), 25),
-    Tool::new("python/openapi",       PyPi("openapi", None), 85),
+    Tool::new("python/openapi",       PyPi("openapi", None), 120),
     Tool::new("python/secrets",       PyPi("secrets", None), 10),
     Tool::new("python/workflows",     PyPi("workflows", None), 30),
 ];

@@ -14,11 +14,12 @@ use crate::{
 };
 
 /// A rule, and a kind that it is of.
-const FITS: [(&str, &str); 4] = [
+const FITS: [(&str, &str); 5] = [
     ("a listener takes each route", "HTTPRoute"),
     ("a project takes each Application", "Application"),
     ("Prometheus takes each monitor", "PodMonitor"),
     ("some node has what a shim selects", "Shim"),
+    ("Kong lets in what the pods can take", "SpinApp"),
 ];
 
 pub fn trials(checker: &Checker, mutations: &Mutations) -> Vec<Trial> {

@@ -13,6 +13,7 @@ mod facts;
 mod fits;
 mod hygiene;
 mod iam;
+mod in_flight;
 mod links;
 mod observability;
 mod overview;
@@ -58,6 +59,7 @@ fn run(arguments: &Arguments) -> Result<Conclusion> {
     trials.extend(diagrams::trials(&mutations));
     trials.extend(fits::trials(&checker, &mutations));
     trials.extend(hygiene::trials(&mutations));
+    trials.extend(in_flight::trials(&checker, &mutations));
     trials.extend(links::trials(&mutations));
     trials.extend(observability::trials(&checker, &mutations));
     trials.extend(overview::trials(&mutations));
