@@ -21,6 +21,7 @@ inputs = {
   key_arn = dependency.keys.outputs.arns.secrets
   names = [
     "platform/alertmanager",
+    "platform/argocd",
     "platform/datadog",
     "platform/elasticsearch",
     "platform/grafana",
