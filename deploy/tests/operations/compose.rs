@@ -2,7 +2,7 @@
 //! tests have, in namespaces of its own.
 //!
 //! Grafana is not run: no package registry has its server. In its place, the files that it would read are
-//! read, and the address that it would ask is asked. Nor is hello, which takes Spin and its component.
+//! read, and the address that it would ask is asked.
 
 mod container;
 mod project;
@@ -11,26 +11,28 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     net::Ipv4Addr,
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use container::{Container, Network};
 use deploy_tests::{
     mutation::Mutations,
     objects::{list, strings_at, text},
+    once::Once,
     yaml,
 };
-use harness::{namespace, process::Process, wait::wait_until};
+use harness::{manifest, namespace, process::Process, wait::wait_until};
 use libtest_mimic::Trial;
 use project::{Place, Project};
 use regex::Regex;
 use serde_json::Value;
 use tempfile::TempDir;
+use tools::HostKind;
 
-/// How long Prometheus may take to find Alertmanager.
-const FOUND: Duration = Duration::from_secs(60);
+/// How long Prometheus may take for its first scrape: its interval is 15 seconds.
+const SCRAPED: Duration = Duration::from_secs(60);
 
 /// How long to wait between two looks.
 const MOMENT: Duration = Duration::from_millis(500);
@@ -38,20 +40,41 @@ const MOMENT: Duration = Duration::from_millis(500);
 /// Alertmanager's secrets, as compose.yaml names them.
 const SECRETS: [&str; 3] = ["slack-url", "smtp-password", "pagerduty-key"];
 
-/// The service that is not started.
-const NOT_RUN: &str = "hello";
-
-/// The trials, which are ignored where there are no namespaces.
+/// Trials of all services but hello; and where there is Spin, of all of them.
 pub fn trials(mutations: &Mutations) -> Vec<Trial> {
     let is_possible = namespace::can_be_made();
-    let trials = mutations.trials("services but hello", services).into_iter();
-    trials
-        .map(|trial| trial.with_ignored_flag(!is_possible))
-        .collect()
+    let has_spin = tools::find(HostKind::Spin).is_some();
+    let others = mutations.trials("services but hello", |tree| services(tree, None));
+    let all = mutations.trials("services", |tree| services(tree, Some(components()?)));
+    let others = others
+        .into_iter()
+        .map(|trial| trial.with_ignored_flag(!is_possible));
+    let all = all
+        .into_iter()
+        .map(|trial| trial.with_ignored_flag(!is_possible || !has_spin));
+    others.chain(all).collect()
 }
 
-/// Every service of the tree but hello starts, and does its part.
-fn services(tree: &Path) -> Result<()> {
+/// What `cargo xtask build --host spin` makes, in a directory of its own.
+fn components() -> Result<&'static Path> {
+    static MADE: Once<PathBuf> = Once::new();
+    let directory = MADE.get("", || {
+        componentize::build(Some(HostKind::Spin))?;
+        let directory = tools::fresh("compose")?;
+        for file in [
+            HostKind::Spin.artifact(),
+            manifest::write_beside_component(HostKind::Spin)?,
+        ] {
+            let name = file.file_name().context("it is a file")?;
+            fs::copy(&file, directory.join(name))?;
+        }
+        Ok(directory)
+    });
+    directory.map(PathBuf::as_path)
+}
+
+/// Every service of the tree starts, and does its part; hello if there are its `components`.
+fn services(tree: &Path, components: Option<&Path>) -> Result<()> {
     let directory = TempDir::new()?;
     let directory = directory.path();
     let secrets = directory.join("secrets");
@@ -67,7 +90,7 @@ fn services(tree: &Path) -> Result<()> {
     ]);
     let project = Project::read(&tree.join("compose.yaml"), &variables)?;
     let mut names = project.order()?;
-    names.retain(|name| *name != NOT_RUN);
+    names.retain(|name| components.is_some() || *name != "hello");
     let addresses = (2..).map(|number| Ipv4Addr::new(172, 20, 0, number));
     let addresses: BTreeMap<&str, Ipv4Addr> = names.iter().copied().zip(addresses).collect();
     let hosts = addresses
@@ -75,7 +98,11 @@ fn services(tree: &Path) -> Result<()> {
         .map(|(name, address)| format!("{address} {name}\n"));
     fs::write(directory.join("hosts"), hosts.collect::<String>())?;
     let network = Network::start(directory, Ipv4Addr::new(172, 20, 0, 1))?;
-    let place = Place { tree, directory };
+    let place = Place {
+        tree,
+        components: components.unwrap_or(directory),
+        directory,
+    };
     let mut running = Running {
         tree,
         project: &project,
@@ -89,6 +116,10 @@ fn services(tree: &Path) -> Result<()> {
         running.start(project.container(name, &network, addresses[name], &place)?)?;
     }
     migrated(&running)?;
+    if components.is_some() {
+        answered(&running)?;
+        scraped(&running)?;
+    }
     notified(&running)?;
     shown(&running)?;
     watched(&running)
@@ -107,7 +138,10 @@ struct Running<'a> {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        while self.processes.pop().is_some() {}
+        // The first process of a container does not end at a signal that it has no handler for.
+        while let Some(process) = self.processes.pop() {
+            let _ = process.kill();
+        }
     }
 }
 
@@ -126,9 +160,16 @@ impl<'a> Running<'a> {
         let ready = service.ready()?;
         let is_ready = || {
             health.as_ref().is_none_or(|it| container.exec(it).is_ok())
-                && ready.is_none_or(|(_, path)| self.get(name, path).is_ok())
+                && ready.is_none_or(|(port, path)| {
+                    let url = format!("http://127.0.0.1:{port}{path}");
+                    self.asks(container, &url).is_ok()
+                })
         };
         let process = container.start(is_ready)?;
+        if let Some((_, path)) = ready {
+            // It may answer in its container alone.
+            self.get(name, path)?;
+        }
         self.processes.push(process);
         Ok(())
     }
@@ -154,10 +195,9 @@ impl<'a> Running<'a> {
         answer.with_context(|| format!("{name} does not answer {path}"))
     }
 
-    /// Whether the service that `url` names is ready, asked from the container of another.
+    /// Whether `url` answers in the container.
     fn asks(&self, container: &Container, url: &str) -> Result<()> {
-        let url = format!("{url}/-/ready");
-        let command = [self.curl().as_slice(), &[url.as_str()]].concat();
+        let command = [self.curl().as_slice(), &[url]].concat();
         container.exec(&command).map(drop)
     }
 
@@ -241,7 +281,7 @@ fn shown(running: &Running) -> Result<()> {
     let urls = strings_at(&sources, &["url"]);
     ensure!(!urls.is_empty(), "Grafana has no data source");
     urls.into_iter()
-        .try_for_each(|url| running.asks(grafana, url))
+        .try_for_each(|url| running.asks(grafana, &format!("{url}/-/ready")))
 }
 
 /// Prometheus has every rule, and an Alertmanager that answers.
@@ -259,7 +299,7 @@ fn watched(running: &Running) -> Result<()> {
         "Prometheus has the rules {loaded:?}"
     );
     // It is ready before it has found whom to notify.
-    let found = wait_until("an Alertmanager", FOUND, MOMENT, || {
+    let found = wait_until("an Alertmanager", SCRAPED, MOMENT, || {
         let found = running.prometheus("/api/v1/alertmanagers")?;
         let some = !list(&found, "/activeAlertmanagers").is_empty();
         anyhow::Ok(some.then_some(found))
@@ -268,9 +308,42 @@ fn watched(running: &Running) -> Result<()> {
     for alertmanager in list(&found, "/activeAlertmanagers") {
         let url = text(alertmanager, "/url");
         let url = url.strip_suffix("/api/v2/alerts").unwrap_or(url);
-        running.asks(prometheus, url)?;
+        running.asks(prometheus, &format!("{url}/-/ready"))?;
     }
     Ok(())
+}
+
+/// hello is ready; a user is saved and greeted, and is in Postgres.
+fn answered(running: &Running) -> Result<()> {
+    running.get("hello", "/readyz")?;
+    let save = [
+        "--request",
+        "PUT",
+        "--json",
+        r#"{"dateOfBirth": "1990-02-28"}"#,
+    ];
+    running.request("hello", "/hello/Ada", &save)?;
+    let greeting = running.get("hello", "/hello/Ada")?;
+    ensure!(greeting.contains("Hello, Ada!"), "hello says {greeting}");
+    let users = running.users()?;
+    ensure!(users == "1", "Postgres has {users} users");
+    Ok(())
+}
+
+/// Prometheus has scraped hello, which was ready before.
+fn scraped(running: &Running) -> Result<()> {
+    wait_until("Prometheus to scrape hello", SCRAPED, MOMENT, || {
+        let targets = running.prometheus("/api/v1/targets")?;
+        let mut targets = list(&targets, "/activeTargets").iter();
+        let Some(target) = targets.find(|target| text(target, "/labels/job") == "hello") else {
+            return Ok(None);
+        };
+        match text(target, "/health") {
+            "up" => Ok(Some(())),
+            "unknown" => Ok(None),
+            health => bail!("hello is {health}: {}", text(target, "/lastError")),
+        }
+    })
 }
 
 fn password() -> Result<String> {

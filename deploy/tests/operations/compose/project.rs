@@ -18,6 +18,9 @@ use tools::{root, target};
 
 use super::container::{Container, Mount, Network};
 
+/// What is built, which a tree does not have.
+const BUILT: &str = "./target/components/";
+
 /// What of compose.yaml is known here. Anything else fails, and is to be added.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -116,6 +119,8 @@ static IMAGES: LazyLock<BTreeMap<String, Image>> = LazyLock::new(|| {
 /// Where a project's files are.
 pub struct Place<'a> {
     pub tree: &'a Path,
+    /// What `cargo xtask build --host spin` makes.
+    pub components: &'a Path,
     /// For volumes and configs.
     pub directory: &'a Path,
 }
@@ -219,7 +224,9 @@ impl Project {
         for volume in &service.volumes {
             let (source, target) = volume.split_once(':').context("a volume has a target")?;
             let read_only = target.strip_suffix(":ro");
-            let source = if source.starts_with(['.', '/']) {
+            let source = if let Some(built) = source.strip_prefix(BUILT) {
+                place.components.join(built)
+            } else if source.starts_with(['.', '/']) {
                 place.tree.join(source)
             } else {
                 ensure!(
