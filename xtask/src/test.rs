@@ -125,8 +125,8 @@ impl Skip {
                 "their database cannot be fetched",
             ),
             Self::Spin => (
-                &[Choice::Cluster],
-                "cluster: releases on a node, with SpinKube",
+                &[Choice::Cluster, Choice::Operations],
+                "releases on a node with SpinKube, and hello of compose.yaml",
                 "there is no `spin` on PATH: install it from https://spinframework.dev",
             ),
             Self::Porcupine => (
@@ -214,6 +214,7 @@ fn needs(part: Choice) -> &'static [&'static str] {
             "promtool",
             "python/backup",
             "python/observability",
+            "spin",
             TARGET,
             "wash",
         ],
@@ -295,6 +296,16 @@ pub fn run(options: &Options) -> Result<()> {
         .collect();
     let needs = all_needs(&chosen);
     announce_fetches(&needs, named);
+    if named
+        && Skip::Spin
+            .about()
+            .0
+            .iter()
+            .any(|part| chosen.contains(part))
+        && let Err(error) = tools::find_or_fetch(HostKind::Spin)
+    {
+        eprintln!("{error:#}"); // the summary says what is left out
+    }
     if needs.contains(&TARGET) {
         componentize::build(None)?;
     }
@@ -424,12 +435,6 @@ fn supply_chain(may_compile: bool) -> Result<Part> {
 
 /// Runs a test of deploy/ on clusters, where there can be any.
 fn on_cluster(test: &str, named: bool) -> Result<Part> {
-    if named
-        && test == "cluster"
-        && let Err(error) = tools::find_or_fetch(HostKind::Spin)
-    {
-        eprintln!("{error:#}"); // the summary says what is left out
-    }
     match cluster::namespace::is_missing() {
         None => deploy(test),
         Some(why) => Ok(Part::skipped(test, why, !named)),
