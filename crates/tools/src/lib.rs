@@ -28,7 +28,11 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-pub use fetch::{debian::library_path, node, python, sha256, spin::VERSION as SPIN_RELEASE};
+pub use fetch::{
+    debian::{library_path, usr as unpacked_usr},
+    node, python, sha256,
+    spin::VERSION as SPIN_RELEASE,
+};
 pub use find::{binary, find, find_or_fetch, library, path, plan, version};
 use rustix::fs::{FlockOperation, flock};
 

@@ -55,6 +55,12 @@ pub(super) fn fetch<'a>(package: &str, names: impl Iterator<Item = &'a str>) -> 
     Ok(())
 }
 
+/// The `usr` of what is unpacked, whether or not there is any: programs look for files in /usr.
+#[must_use]
+pub fn usr() -> PathBuf {
+    root().join("usr")
+}
+
 /// The program itself, which the script of its name starts.
 pub(crate) fn unpacked(name: &str) -> Option<PathBuf> {
     let root = root();

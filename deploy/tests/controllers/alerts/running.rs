@@ -227,7 +227,7 @@ fn show_templates() -> Result<()> {
     if Path::new("/usr/share/prometheus/alertmanager/default.tmpl").exists() {
         return Ok(());
     }
-    let unpacked = tools::target().join("tools/debian/root/usr/share");
+    let unpacked = tools::unpacked_usr().join("share");
     let layers = format!("lowerdir={}:/usr/share", unpacked.display());
     run(
         "show Alertmanager its templates",

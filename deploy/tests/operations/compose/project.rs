@@ -315,7 +315,7 @@ impl Image {
             directories.push(directory.to_owned());
         }
         // What Debian's programs look for in /usr may be unpacked, and not installed.
-        let unpacked = target().join("tools/debian/root/usr");
+        let unpacked = tools::unpacked_usr();
         let usr = if unpacked.exists() {
             format!("{}:/usr", unpacked.display())
         } else {
