@@ -12,8 +12,7 @@ use tools::run::announce;
 
 use super::part::Part;
 
-/// How many run at a time. Where one waits, the other computes; more of them would be too slow for
-/// tests that hold a host to a time.
+/// How many run at a time: where one waits, the other computes.
 const AT_A_TIME: usize = 2;
 
 /// A part, or several in a row, that are yet to run.

@@ -60,11 +60,12 @@ impl Part {
 
     fn ran(name: &str, counts: Counts, took: Duration, result: &str) -> Self {
         let Counts { passed, failed, .. } = counts;
-        let seconds = took.as_secs();
+        let ignored = (counts.ignored > 0).then(|| format!(", {} ignored", counts.ignored));
+        let (ignored, seconds) = (ignored.unwrap_or_default(), took.as_secs());
         Self {
             name: name.to_owned(),
             counts,
-            summary: format!("{passed} passed, {failed} failed, in {seconds} s{result}"),
+            summary: format!("{passed} passed, {failed} failed{ignored}, in {seconds} s{result}"),
             skipped: None,
         }
     }
