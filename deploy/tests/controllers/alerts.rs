@@ -7,7 +7,6 @@
 
 mod discovery;
 mod objects;
-mod receivers;
 mod running;
 mod written;
 
@@ -24,11 +23,11 @@ use deploy_tests::{
     checker::{Checker, none},
     mutation::Mutations,
     objects::{list, text},
+    receivers::Message,
 };
 use harness::{process::Process, wait::wait_until};
 use libtest_mimic::Trial;
 use objects::{CLUSTER, Objects, SERVICE};
-use receivers::Message;
 use running::{Alertmanager, Hello, Prometheus, USER};
 use serde_json::{Value, json};
 use written::{JOB, Written};

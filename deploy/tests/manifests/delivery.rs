@@ -70,7 +70,8 @@ fn rendered(checker: &Checker) -> Result<&'static [String]> {
 }
 
 fn problems(checker: &Checker, check: Check, texts: &[String]) -> Result<Vec<String>> {
-    let all = checker.checked_all(texts)?;
+    let all = texts.iter().map(|text| checker.checked(text));
+    let all: Vec<_> = all.collect::<Result<_>>()?;
     ensure!(!all.is_empty(), "there is nothing to check");
     let mut problems: Vec<String> = all
         .iter()

@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Borrow,
+    ffi::OsString,
     fs::{self, File},
     io::{Seek, Write},
     ops::Deref,
@@ -17,7 +18,10 @@ use serde_json::Value;
 use tempfile::{NamedTempFile, TempPath};
 use tools::{python, root};
 
-use crate::objects::{name, text, title};
+use crate::{
+    objects::{text, title},
+    validator::validate,
+};
 
 /// The Kubernetes whose kinds are taken: the first with MutatingAdmissionPolicy v1.
 const KUBERNETES: &str = "1.36";
@@ -198,30 +202,14 @@ impl Checker {
 
     /// The objects of these YAML documents, each validated.
     pub fn checked(&self, yaml: &str) -> Result<Vec<Object>> {
-        let mut command = Command::new(&self.python);
-        command
-            .arg(root().join("deploy/tests/src/validate.py"))
-            .args(["--kubernetes", self.kubernetes])
-            .stdin(input(yaml)?);
+        let mut arguments: Vec<OsString> = vec!["--kubernetes".into(), self.kubernetes.into()];
         for schemas in &self.schemas {
-            command.arg("--schemas").arg(schemas);
+            arguments.extend(["--schemas".into(), schemas.into()]);
         }
         for (group, _) in UNDEFINED {
-            command.args(["--undefined", group]);
+            arguments.extend(["--undefined".into(), group.into()]);
         }
-        let lines = succeeded(&mut command)?;
-        let objects = lines.lines().map(serde_json::from_str);
-        Ok(objects.collect::<Result<_, _>>()?)
-    }
-
-    /// [`Checker::checked`] of each text, in one run: the validator takes longer to start than to
-    /// validate.
-    pub fn checked_all(&self, texts: &[String]) -> Result<Vec<Vec<Object>>> {
-        let end =
-            "\n---\n{apiVersion: v1, kind: ConfigMap, metadata: {name: the-end-of-a-text}}\n---\n";
-        let objects = self.checked(&(texts.join(end) + end))?;
-        let texts = objects.split_inclusive(|object| name(object) == "the-end-of-a-text");
-        Ok(texts.map(|text| text[..text.len() - 1].to_vec()).collect())
+        validate(&self.python, arguments, yaml)
     }
 
     /// The objects of a file of the project, each validated.

@@ -18,7 +18,9 @@ pub mod mutation;
 pub mod objects;
 pub mod once;
 pub mod platform;
+pub mod receivers;
 pub mod rules;
+mod validator;
 
 use std::{
     collections::BTreeMap,

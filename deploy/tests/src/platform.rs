@@ -162,19 +162,16 @@ fn render(checker: &Checker, cluster: &Path, settings: &[&str]) -> Result<Render
         let sources = list(application, "/spec/sources");
         ensure!(!sources.is_empty(), "{} has no sources", title(application));
     }
-    let (mut addons, mut texts) = (Vec::new(), Vec::new());
+    let mut objects = BTreeMap::new();
     for (application, source) in rendered.sources() {
         if let (Some(path), true) = (source["path"].as_str(), source["helm"].is_object()) {
             let values = values_file(&source["helm"]["valuesObject"])?;
             let yaml = checker.render_chart(path, &[values.to_owned()], &[]);
-            texts.push(yaml.with_context(|| name(application).to_owned())?);
-            addons.push(addon_of(application)?.to_owned());
+            let made = checker.checked(&yaml.with_context(|| name(application).to_owned())?)?;
+            objects.insert(addon_of(application)?.to_owned(), made);
         }
     }
-    rendered.objects = addons
-        .into_iter()
-        .zip(checker.checked_all(&texts)?)
-        .collect();
+    rendered.objects = objects;
     for (addon, made) in &rendered.objects {
         ensure!(!made.is_empty(), "the objects of {addon} are none");
     }

@@ -1,7 +1,8 @@
 """Validates Kubernetes objects strictly, without a cluster.
 
-Reads YAML documents on stdin and writes, for each object, one JSON object a line:
-{"object": …, "custom": true, "unchecked": false, "problem": "…" or null}. Kinds of Kubernetes itself
+Reads texts on stdin, each behind a line with its length in bytes, and writes for each object of its
+YAML documents one JSON object a line: {"object": …, "custom": true, "unchecked": false, "problem": "…"
+or null}; for a text that cannot be read, {"refused": "…"}; and an empty line. Kinds of Kubernetes itself
 are validated by kubernetes-validate; custom resources by the JSON Schemas in the directories of
 --schemas, GROUP/KIND_VERSION.json, the first that has one. A kind that none knows is a problem;
 unchecked is one of --undefined, where no directory has its group, and without --schemas every one.
@@ -107,11 +108,26 @@ def main():
     for schemas in options.schemas:
         if not schemas.is_dir():
             sys.exit(f"{schemas} is no directory with schemas")
-    for document in yaml.load_all(sys.stdin, Loader):
+    for length in sys.stdin.buffer:
+        text = sys.stdin.buffer.read(int(length))
+        try:
+            for answer in answers(text, options):
+                print(json.dumps(answer))
+        except (yaml.YAMLError, UnicodeDecodeError, NoObject) as error:
+            print(json.dumps({"refused": str(error)}))
+        print(flush=True)
+
+
+class NoObject(Exception):
+    """A document that is no object of Kubernetes."""
+
+
+def answers(text, options):
+    for document in yaml.load_all(text, Loader):
         if document is None:
             continue
         if not isinstance(document, dict):
-            sys.exit(f"{document!r} is no object of Kubernetes")
+            raise NoObject(f"{document!r} is no object of Kubernetes")
         group, _, version = str(document.get("apiVersion", "")).rpartition("/")
         is_custom = "." in group and group not in BUILT_IN
         unchecked = False
@@ -122,7 +138,8 @@ def main():
         else:
             problem = built_in(document, options.kubernetes)
         answer = {"object": document, "custom": is_custom}
-        print(json.dumps(answer | {"unchecked": unchecked, "problem": problem}))
+        yield answer | {"unchecked": unchecked, "problem": problem}
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -11,7 +11,11 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use cluster::{ADDRESS, control_plane::ControlPlane, kubectl::Kubectl};
-use deploy_tests::{mutation::replaced, objects::list};
+use deploy_tests::{
+    mutation::replaced,
+    objects::list,
+    receivers::{Message, Recorder},
+};
 use harness::{
     client::Connection,
     host::{Host, Setup, Store, free_port},
@@ -24,7 +28,6 @@ use tools::{HostKind, run::run};
 use super::{
     discovery::Discovery,
     objects::{Objects, SERVICE, secret},
-    receivers::{Message, Recorder},
     written::Written,
 };
 

@@ -11,6 +11,9 @@ use std::{
 /// How long a client may be silent.
 const FOR_DURATION: Duration = Duration::from_secs(10);
 
+/// Where a recorder is Slack's Web API; anywhere else it is a webhook.
+pub const SLACK_API: &str = "/api/";
+
 /// A message, as it came.
 #[derive(Clone, Debug)]
 pub struct Message {
@@ -90,9 +93,17 @@ fn request(client: TcpStream) -> Result<Vec<Message>> {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body)?;
-    // Slack's client takes nothing but "ok" for a success.
-    let answer = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\
-                  connection: close\r\n\r\nok";
+    // A webhook of Slack answers nothing but "ok" for a success; its Web API, an object.
+    let (kind, answer) = match path.starts_with(SLACK_API) {
+        true => (
+            "application/json",
+            r#"{"ok": true, "channel": "C1", "ts": "1"}"#,
+        ),
+        false => ("text/plain", "ok"),
+    };
+    let length = answer.len();
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {length}");
+    let answer = format!("{head}\r\nconnection: close\r\n\r\n{answer}");
     reader.get_mut().write_all(answer.as_bytes())?;
     let text = String::from_utf8_lossy(&body).into_owned();
     Ok(vec![Message { to: path, text }])
