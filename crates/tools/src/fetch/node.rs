@@ -60,7 +60,11 @@ fn packages_directory(name: &str) -> PathBuf {
     directory().join("node").join(name)
 }
 
+/// [`packages`], unless they are there: several programs may be in one archive of theirs.
 pub(super) fn install(name: &str) -> Result<PathBuf> {
+    if let Some(packages) = installed(name) {
+        return Ok(packages);
+    }
     let packages = packages_directory(name);
     if packages.exists() {
         fs::remove_dir_all(&packages)?;
