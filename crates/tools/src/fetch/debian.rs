@@ -137,7 +137,11 @@ pub(crate) fn unpack(packages: &[&str], backport: Option<&str>, into: &Path) -> 
         sources = format!("{sources}\n{source}\n");
         packages.push(format!("{package}/{suite}"));
     }
-    fs::write(state.join("sources.list"), sources)?;
+    let list = state.join("sources.list");
+    // Where this file is newer than what apt has made of all lists, it makes that again, for seconds.
+    if fs::read_to_string(&list).ok().as_ref() != Some(&sources) {
+        fs::write(list, sources)?;
+    }
     let apt = || {
         let mut apt = Command::new("apt-get");
         for (option, place) in [

@@ -59,7 +59,13 @@ pub(super) fn install(name: &str) -> Result<PathBuf> {
         pip()?
             .arg("--python")
             .arg(environment.join("bin/python"))
-            .args(["install", "--quiet", "--disable-pip-version-check"])
+            // What runs is compiled when it runs, and most of it never does.
+            .args([
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--no-compile",
+            ])
             .args(["--require-hashes", "--no-deps", "--only-binary", ":all:"])
             .arg("--requirement")
             .arg(requirements(name)),
