@@ -107,8 +107,9 @@ impl Compiler {
                 cargo
             }
         };
-        // A directory of its own: clippy and the build would overwrite each other's results.
-        cargo.arg("--target-dir").arg(target().join("clippy-wasm"));
+        // As the components are built: what runs while they are compiled, macros and build scripts, is
+        // compiled once for both.
+        cargo.arg("--release");
         cargo
     }
 }
