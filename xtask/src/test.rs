@@ -321,13 +321,10 @@ pub fn run(options: &Options) -> Result<()> {
         }
     }
 
-    let mut jobs = Vec::new();
     let on_cluster = |test| Job::of(test, move || on_cluster(test, named));
     let deploy = |test| Job::of(test, move || deploy(test));
-    // Those on clusters first: they wait more than they compute, also for their programs.
-    let (first, then): (Vec<_>, Vec<_>) = (chosen.iter()).partition(|part| is_on_cluster(**part));
-    for choice in first.into_iter().chain(then) {
-        jobs.push(match choice {
+    let job = |choice: &Choice| {
+        Some(match choice {
             Choice::Native => Job::of("native", native),
             Choice::Coverage => Job::of("coverage", move || coverage::measure(named)),
             Choice::Fuzz => Job::new("fuzz", fuzz::run),
@@ -340,10 +337,12 @@ pub fn run(options: &Options) -> Result<()> {
             Choice::ClusterFull => on_cluster("cluster_full"),
             Choice::Controllers => on_cluster("controllers"),
             // What is chosen of a host's tests runs in as few runs as can be, below.
-            Choice::Postgres | Choice::Docs => continue,
-            Choice::Wasmcloud | Choice::Spin | Choice::SpinP3 => continue,
-        });
-    }
+            _ => return None,
+        })
+    };
+    // Those on clusters first, and then the hosts': they wait more than they compute.
+    let (first, last): (Vec<_>, Vec<_>) = (chosen.iter()).partition(|part| is_on_cluster(**part));
+    let mut jobs: Vec<_> = first.into_iter().filter_map(job).collect();
     let mut skipped = Vec::new();
     for (kind, choice) in [
         (HostKind::Wasmcloud, Choice::Wasmcloud),
@@ -374,6 +373,7 @@ pub fn run(options: &Options) -> Result<()> {
             }
         }
     }
+    jobs.extend(last.into_iter().filter_map(job));
     let mut parts = job::run_all(jobs);
     parts.extend(skipped);
     for skip in Skip::value_variants() {
