@@ -2,12 +2,13 @@
 //!
 //! The pictures are in target/diagrams afterwards, in both themes.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use deploy_tests::{
     checker::{input, succeeded},
     mutation::{Mutations, fails},
+    once::Once,
 };
 use libtest_mimic::Trial;
 use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag};
@@ -30,14 +31,37 @@ pub fn trials(mutations: &Mutations) -> Vec<Trial> {
         }
         Ok(drawn(&all, &directory)?)
     })];
-    for [name, text, says] in mutations.rows("diagrams") {
+    let rows: Vec<[String; 3]> = mutations.rows("diagrams");
+    let broken = rows.iter().map(|[name, text, _]| {
+        json!({"name": name, "file": format!("{name}.md"), "line": 1, "text": text})
+    });
+    let broken = Arc::new(broken.collect::<Vec<_>>());
+    for [name, _, says] in rows {
+        let broken = Arc::clone(&broken);
         trials.push(Trial::test(format!("diagrams: {name} fails"), move || {
-            let tree = TempDir::new()?;
-            let diagram = json!({"name": "test", "file": "test.md", "line": 1, "text": text});
-            Ok(fails(drawn(&[diagram], tree.path()), &says)?)
+            let problems = problems(&broken)?.lines();
+            let its = problems.filter(|line| line.starts_with(&format!("{name}.md:")));
+            let its: Vec<&str> = its.collect();
+            let outcome = if its.is_empty() {
+                Ok(())
+            } else {
+                Err(anyhow!(its.join("\n")))
+            };
+            Ok(fails(outcome, &says)?)
         }));
     }
     trials
+}
+
+/// What is wrong with these, which are drawn once, in one browser.
+fn problems(diagrams: &[Value]) -> Result<&'static String> {
+    static PROBLEMS: Once<String> = Once::new();
+    PROBLEMS.get("", || {
+        let drawn = drawn(diagrams, TempDir::new()?.path());
+        Ok(drawn
+            .err()
+            .map_or_else(String::new, |error| format!("{error:#}")))
+    })
 }
 
 /// Every block of ```` ```mermaid ```` in the documents.
