@@ -115,21 +115,21 @@ fn applications(
     Ok((all.len(), problems.collect()))
 }
 
-/// An ApplicationSet with stages is unwell for as long as one Application of any stage is. A sync waits
-/// for all waves but the last.
+/// What `root` brings has no wave, and so no sync of it waits for an ApplicationSet, which is unwell for as
+/// long as one Application of any stage is.
 fn waited_for(world: &World) -> Result<(usize, Vec<String>)> {
-    let wave = |object: &Value| {
-        let wave = "/metadata/annotations/argocd.argoproj.io~1sync-wave";
-        text(object, wave).parse::<i32>().unwrap_or(0)
+    // Argo CD's own objects, and in management's world what is of other kinds.
+    let kinds = ["AppProject", "ApplicationSet", "SecretStore"];
+    let all: Vec<_> = kinds.iter().flat_map(|kind| world.of_kind(kind)).collect();
+    let wave = |object| {
+        text(
+            object,
+            "/metadata/annotations/argocd.argoproj.io~1sync-wave",
+        )
     };
-    // What `root` brings: Argo CD's own objects, and in management's world what is of other kinds.
-    let sets: Vec<_> = world.of_kind("ApplicationSet").collect();
-    let stores: Vec<_> = world.of_kind("SecretStore").collect();
-    let late = stores.iter().filter(|store| wave(&store.object) > 0);
-    let early = sets.iter().filter(|set| wave(&set.object) < 0);
-    let early = early.map(|set| format!("{} is in an early wave", set.shown()));
-    let late = late.map(|store| format!("{} comes after the ApplicationSets", store.shown()));
-    Ok((sets.len() + stores.len(), early.chain(late).collect()))
+    let waiting = all.iter().filter(|placed| !wave(&placed.object).is_empty());
+    let problems = waiting.map(|placed| format!("{} has a wave", placed.shown()));
+    Ok((all.len(), problems.collect()))
 }
 
 /// Terraform may give a network an endpoint for STS: an address in each private subnet.
