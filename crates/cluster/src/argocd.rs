@@ -20,9 +20,13 @@ pub const NAMESPACE: &str = "argocd";
 /// Its controllers, as the users that its own manifests give rights to.
 const APPLICATIONS: &str = "argocd-application-controller";
 const APPLICATION_SETS: &str = "argocd-applicationset-controller";
+const NOTIFICATIONS: &str = "argocd-notifications-controller";
 
 /// How often Argo CD polls the repository: there is no webhook.
 const RECONCILIATION: &str = "10s";
+
+/// What its parts are started with, of ours.
+const PARAMETERS: &str = "argocd-cmd-params-cm.yaml";
 
 /// In its module.
 const MANIFESTS: &str = "manifests/base";
@@ -44,22 +48,18 @@ impl ArgoCd {
     ///
     /// If it cannot be had, or does not become ready, with the end of its log.
     pub fn start(plane: &ControlPlane, directory: &Path) -> Result<Self> {
-        let module = tools::fetch::go::pinned_module("argocd", "github.com/argoproj/argo-cd/v3")?;
+        let it = Starting::new(plane, directory)?;
         let kubectl = plane.kubectl.clone();
         let mut definitions = Vec::new();
-        crds::collect(&module.join("manifests/crds"), &mut definitions)?;
+        crds::collect(&it.module.join("manifests/crds"), &mut definitions)?;
         crds::apply(&kubectl, &definitions)?;
         kubectl.run(&["create", "namespace", NAMESPACE])?;
-        let mut parameters = Value::Null;
-        for file in ["argocd-cm.yaml", "argocd-cmd-params-cm.yaml"] {
-            let text = fs::read_to_string(root().join("deploy/argocd").join(file))?;
-            kubectl.apply(&text, &[])?;
-            // The second is what it is started with.
-            parameters = yaml_serde::from_str(&text)?;
+        for file in ["argocd-cm.yaml", PARAMETERS] {
+            kubectl.apply(&ours(file)?, &[])?;
         }
         // Its server would fill it in.
-        let secret = module.join(MANIFESTS).join("config/argocd-secret.yaml");
-        kubectl.apply(&fs::read_to_string(secret)?, &[&in_namespace()])?;
+        let secret = it.manifest("config/argocd-secret.yaml")?;
+        kubectl.apply(&secret, &[&in_namespace()])?;
         kubectl.run(&[
             "patch",
             "secret/argocd-secret",
@@ -67,12 +67,6 @@ impl ArgoCd {
             "--patch={\"stringData\": {\"server.secretkey\": \"for-no-session\"}}",
         ])?;
 
-        let it = Starting {
-            plane,
-            directory,
-            module,
-            parameters,
-        };
         let (redis, repositories) = (it.redis()?, it.repositories()?);
         Ok(Self {
             kubectl,
@@ -83,6 +77,16 @@ impl ArgoCd {
                 redis,
             ],
         })
+    }
+
+    /// Starts its notifications' controller in the cluster of `plane`, for the ConfigMap and the Secret
+    /// of its own names.
+    ///
+    /// # Errors
+    ///
+    /// If it does not become ready, with the end of its log.
+    pub fn start_notifications(&self, plane: &ControlPlane, directory: &Path) -> Result<Process> {
+        Starting::new(plane, directory)?.notifications()
     }
 
     /// Registers `plane` as the cluster `name`, with these labels and annotations. Argo CD may do
@@ -136,6 +140,12 @@ pub fn in_namespace() -> String {
     format!("--namespace={NAMESPACE}")
 }
 
+/// A file of `deploy/argocd`.
+fn ours(file: &str) -> Result<String> {
+    let file = root().join("deploy/argocd").join(file);
+    fs::read_to_string(&file).with_context(|| file.display().to_string())
+}
+
 /// What its parts are started with.
 struct Starting<'a> {
     plane: &'a ControlPlane,
@@ -146,7 +156,16 @@ struct Starting<'a> {
     parameters: Value,
 }
 
-impl Starting<'_> {
+impl<'a> Starting<'a> {
+    fn new(plane: &'a ControlPlane, directory: &'a Path) -> Result<Self> {
+        Ok(Self {
+            plane,
+            directory,
+            module: tools::fetch::go::pinned_module("argocd", "github.com/argoproj/argo-cd/v3")?,
+            parameters: yaml_serde::from_str(&ours(PARAMETERS)?)?,
+        })
+    }
+
     fn redis(&self) -> Result<Process> {
         let mut redis = Command::new(tools::find_or_fetch("redis-server")?);
         redis
@@ -202,6 +221,14 @@ impl Starting<'_> {
             "--webhook-addr=127.0.0.1:8087",
         ]);
         self.run(APPLICATION_SETS, &mut controller, 8085, "/metrics")
+    }
+
+    fn notifications(&self) -> Result<Process> {
+        self.allow(NOTIFICATIONS, "notification")?;
+        let deployment = "notification/argocd-notifications-controller-deployment.yaml";
+        let mut controller = self.component("argocd-notifications", deployment)?;
+        controller.arg("--argocd-repo-server=127.0.0.1:8081");
+        self.run(NOTIFICATIONS, &mut controller, 9001, "/metrics")
     }
 
     /// One of its own manifests.

@@ -7,8 +7,10 @@
 
 mod by_hand;
 mod drift;
+mod notified;
 mod repository;
 mod retried;
+mod root;
 mod site;
 mod stages;
 
@@ -35,6 +37,8 @@ fn main() -> Result<ExitCode> {
     let mut trials = stages::trials();
     trials.extend(drift::trials());
     trials.extend(retried::trials(&mutations));
+    trials.extend(notified::trials());
+    trials.extend(root::trials(&mutations));
     mutations.assert_all_used();
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
 }

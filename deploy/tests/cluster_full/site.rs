@@ -50,7 +50,8 @@ pub struct Site {
     pub argo: ArgoCd,
     clusters: BTreeMap<&'static str, ControlPlane>,
     _collectors: Vec<Process>,
-    _management: ControlPlane,
+    /// Where Argo CD is.
+    pub management: ControlPlane,
 }
 
 impl Site {
@@ -66,7 +67,7 @@ impl Site {
             argo,
             clusters: BTreeMap::new(),
             _collectors: Vec::new(),
-            _management: management,
+            management,
         };
         for (number, name) in (2..).zip(CLUSTERS) {
             let address = Ipv4Addr::new(10, 0, 0, number);
