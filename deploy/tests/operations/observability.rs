@@ -13,7 +13,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use deploy_tests::{
     checker::{input, succeeded},
     facts,
-    objects::{fields, list, text},
+    objects::{fields, list, strings, text},
     yaml,
 };
 use promql_parser::{
@@ -22,7 +22,7 @@ use promql_parser::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tools::python;
+use tools::{python, root};
 
 /// Prometheus's rules of the service, below the tree.
 const RULES: &str = "deploy/chart/files/alerts.yaml";
@@ -62,8 +62,33 @@ static FACTS: LazyLock<Facts> = LazyLock::new(|| facts("operations"));
 pub fn rules(tree: &Path) -> Result<()> {
     let files = [RULES, PLATFORM_RULES].map(|file| tree.join(file));
     succeeded(promtool()?.args(["check", "rules"]).args(files))?;
-    succeeded(promtool()?.args(["test", "rules"]).args(rule_tests(tree)?))?;
+    let mut tests = rule_tests(tree)?;
+    if tree != root() {
+        // Those of what is broken: the others pass, as they do in the project, after seconds each.
+        let tested = tests
+            .iter()
+            .map(|file| Ok((file.clone(), is_changed(tree, file)?)));
+        let tested = tested.collect::<Result<Vec<_>>>()?.into_iter();
+        tests = tested
+            .filter_map(|(file, changed)| changed.then_some(file))
+            .collect();
+    }
+    succeeded(promtool()?.args(["test", "rules"]).args(tests))?;
     Ok(())
+}
+
+/// Whether a file of tests, or one of rules that it is of, is another one than the project's.
+fn is_changed(tree: &Path, tests: &Path) -> Result<bool> {
+    let said: Value = yaml(tests)?;
+    let rules = strings(&said, "/rule_files").into_iter();
+    let mut files: Vec<PathBuf> = rules.map(|file| tests.with_file_name(file)).collect();
+    files.push(tests.to_owned());
+    for file in files {
+        if fs::read(&file)? != fs::read(root().join(file.strip_prefix(tree)?))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Each alert has a case in which it fires, and one in which it does not.
