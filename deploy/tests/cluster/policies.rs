@@ -106,7 +106,8 @@ fn enforced(
 fn wait_for(plane: &ControlPlane, what: &str, lets_in: bool) -> Result<()> {
     let refused = pod(NAMESPACE, "nowhere");
     let what = format!("the policy to {what}");
-    wait_until(&what, NOTICED, Duration::from_millis(200), || {
+    // kubectl computes for a quarter of a second.
+    wait_until(&what, NOTICED, Duration::from_secs(1), || {
         Ok((admits(plane, &refused)? == lets_in).then_some(()))
     })
 }

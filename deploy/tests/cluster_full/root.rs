@@ -16,6 +16,7 @@ use deploy_tests::{
     objects::{list, text},
 };
 use libtest_mimic::Trial;
+use serde_json::Value;
 
 use crate::site::{Site, site};
 
@@ -72,17 +73,18 @@ fn end(site: &Site) -> Result<()> {
         let delete = ["delete", name, "--ignore-not-found"];
         site.argo.kubectl.run(&[&delete[..], &[&place]].concat())?;
     }
-    let all = site.argo.kubectl.get(&["applications", &place])?;
-    for application in list(&all, "/items") {
-        let name = text(application, "/metadata/name");
-        if !name.starts_with("hello-") {
-            let patch = "--patch={\"metadata\": {\"finalizers\": null}}";
-            let merge = ["patch", "application", name, "--type=merge", patch, &place];
-            site.argo.kubectl.run(&merge)?;
+    // Until the last is gone, `platform-management` may make others.
+    site.wait_for("the Applications to go", || {
+        let all = site.argo.kubectl.get(&["applications", &place])?;
+        let names = list(&all, "/items").iter();
+        let names = names.map(|application| text(application, "/metadata/name"));
+        let names: Vec<_> = names.filter(|name| !name.starts_with("hello-")).collect();
+        for name in &names {
             let delete = ["delete", "application", name, "--ignore-not-found", &place];
             site.argo.kubectl.run(&delete)?;
         }
-    }
+        Ok(names.is_empty().then_some(()))
+    })?;
     for name in [
         "appproject/platform",
         "customresourcedefinition/secretstores.external-secrets.io",
@@ -95,6 +97,7 @@ fn end(site: &Site) -> Result<()> {
 
 fn is_taken_by_what_fails(site: &Site) -> Result<()> {
     let mut progress = Progress(None);
+    unwell(site, &mut progress)?;
     site.wait_for("a sync of root that fails", || {
         progress.check(site)?;
         Ok((attempts(site)? > 0).then_some(()))
@@ -118,19 +121,42 @@ fn is_taken_by_what_fails(site: &Site) -> Result<()> {
 fn registers_meanwhile(site: &Site) -> Result<()> {
     crds::install_of(&site.argo.kubectl, &[EXTERNAL_SECRETS])?;
     registered(site)?;
+    let mut progress = Progress(None);
+    unwell(site, &mut progress)?;
+    describe(site, "committed while an add-on was unwell")?;
+    let head = site.repository.head()?;
+    site.wait_for("a sync of the commit", || {
+        progress.check(site)?;
+        let operation = &site.application("root")?["status"]["operationState"];
+        let is_head = operation["syncResult"]["revisions"][0] == head.as_str();
+        Ok((is_head && operation["phase"] == "Succeeded").then_some(()))
+    })?;
+    let found = description(site)?;
+    ensure!(
+        found == "committed while an add-on was unwell",
+        "it is synced, and the project is as before: {found:?}"
+    );
+    Ok(())
+}
+
+/// Waits until the ApplicationSet of the add-ons is as unwell as one of them.
+fn unwell(site: &Site, progress: &mut Progress) -> Result<()> {
     site.wait_for("an add-on that is unwell", || {
-        let set = ["applicationset/platform", &in_namespace()];
-        let set = site.argo.kubectl.get(&set)?;
+        progress.check(site)?;
+        let set = [
+            "applicationset/platform",
+            &in_namespace(),
+            "--ignore-not-found",
+        ];
+        let set = site
+            .argo
+            .kubectl
+            .run(&[&["get", "--output=json"], &set[..]].concat())?;
+        let set: Value = serde_json::from_str(&set).unwrap_or_default();
         let progresses = list(&set, "/status/conditions").iter().any(|condition| {
             text(condition, "/type") == "RolloutProgressing" && text(condition, "/status") == "True"
         });
         Ok(progresses.then_some(()))
-    })?;
-    describe(site, "committed while an add-on was unwell")?;
-    let mut progress = Progress(None);
-    site.wait_for("the commit", || {
-        progress.check(site)?;
-        Ok((description(site)? == "committed while an add-on was unwell").then_some(()))
     })
 }
 
