@@ -12,9 +12,9 @@ use serde_json::{Map, Value, json};
 use tools::root;
 
 use crate::{
-    by_hand, on_site,
+    on_site,
     site::{CLUSTERS, DEV, Site},
-    stages::{NEXT, delivered, release_next, wait_for_failure},
+    stages::{delivered, next_fails},
 };
 
 const VALUES: &str = "deploy/platform/addons/argocd/notifications.yaml";
@@ -41,14 +41,7 @@ fn stuck_and_delivered(site: &Site) -> Result<()> {
         heard(&format!("hello-{cluster} is delivered"))?;
     }
 
-    release_next(site)?;
-    let app = format!("SpinApp hello-{NEXT}");
-    site.wait_for(&app, || {
-        let all = by_hand::make_ready(site.cluster(DEV), |title| title != app)?;
-        Ok(by_hand::contain(&all, &app).then_some(()))
-    })?;
-    by_hand::mark(site.cluster(DEV), &app, by_hand::failed)?;
-    wait_for_failure(site, &app)?;
+    next_fails(site)?;
     let stuck = format!("hello-{DEV} is not delivered");
     let message = heard(&stuck)?;
     let runbook = "docs/runbooks/ApplicationNotAsInGit.md";

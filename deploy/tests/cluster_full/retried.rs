@@ -9,7 +9,7 @@ use libtest_mimic::Trial;
 use crate::{
     by_hand,
     site::{DEV, Site, site},
-    stages::{NEXT, delivered, release_next, wait_for_failure},
+    stages::{delivered, next_fails},
 };
 
 pub fn trials(mutations: &Mutations) -> Vec<Trial> {
@@ -27,14 +27,7 @@ fn recovers(site: &Site, tree: &Path) -> Result<()> {
 }
 
 fn degraded_for_a_moment(site: &Site) -> Result<()> {
-    release_next(site)?;
-    let app = format!("SpinApp hello-{NEXT}");
-    site.wait_for(&app, || {
-        let all = by_hand::make_ready(site.cluster(DEV), |title| title != app)?;
-        Ok(by_hand::contain(&all, &app).then_some(()))
-    })?;
-    by_hand::mark(site.cluster(DEV), &app, by_hand::failed)?;
-    wait_for_failure(site, &app)?;
+    next_fails(site)?;
     site.wait_for("the delivery, now that it is well", || {
         by_hand::make_ready(site.cluster(DEV), |_| true)?;
         let operation = &site.application(&format!("hello-{DEV}"))?["status"]["operationState"];

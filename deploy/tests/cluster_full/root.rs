@@ -1,7 +1,7 @@
 //! `root`, and what comes of it when something fails: the kinds that it needs, or an add-on.
 //!
-//! The add-ons' charts are in repositories that nobody reaches here, so their Applications are never
-//! healthy, and neither is the ApplicationSet that they are of.
+//! There is no network to the add-ons' chart repositories, so their Applications are never healthy, and
+//! neither is the ApplicationSet that they are of.
 
 use std::{
     path::Path,

@@ -21,7 +21,7 @@ const WAVES: [&str; 6] = [
 ];
 
 /// The version of the release that fails.
-pub const NEXT: &str = "v0-1-0";
+const NEXT: &str = "v0-1-0";
 
 type Check = fn(&Site) -> Result<()>;
 
@@ -209,7 +209,7 @@ fn delivered_or_failed(site: &Site) -> Result<()> {
 }
 
 /// Commits a release, with the cutover to it.
-pub fn release_next(site: &Site) -> Result<()> {
+fn release_next(site: &Site) -> Result<()> {
     site.repository
         .release("release: the next version", |release| {
             let mut next = release["versions"][0].clone();
@@ -222,8 +222,21 @@ pub fn release_next(site: &Site) -> Result<()> {
         })
 }
 
+/// Commits the next version, which does not become ready in dev, and waits until its sync has failed.
+pub fn next_fails(site: &Site) -> Result<()> {
+    release_next(site)?;
+    let app = format!("SpinApp hello-{NEXT}");
+    site.wait_for(&app, || {
+        let all = by_hand::make_ready(site.cluster(DEV), |title| title != app)?;
+        Ok(by_hand::contain(&all, &app).then_some(()))
+    })?;
+    by_hand::mark(site.cluster(DEV), &app, by_hand::failed)?;
+    wait_for_failure(site, &app)?;
+    Ok(())
+}
+
 /// Waits until the sync of dev has failed for the object whose title begins so.
-pub fn wait_for_failure(site: &Site, prefix: &str) -> Result<()> {
+fn wait_for_failure(site: &Site, prefix: &str) -> Result<()> {
     let name = format!("hello-{DEV}");
     site.wait_for("the sync to fail", || {
         by_hand::make_ready(site.cluster(DEV), |title| !title.starts_with(prefix))?;

@@ -15,8 +15,7 @@ use tools::root;
 
 use crate::checker::Object;
 
-/// Those that nobody uses at the moment, by their arguments. Each ends when this process does, with
-/// its stdin.
+/// Idle validators, by their arguments. Each ends when this process does, with its stdin.
 static IDLE: Mutex<BTreeMap<Vec<OsString>, Vec<Validator>>> = Mutex::new(BTreeMap::new());
 
 struct Validator {
