@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | manifests | the chart and the manifests of Argo CD and wasmCloud |
 //! | cluster | all of it on a real Kubernetes |
+//! | cluster_full | what Argo CD delivers there |
 //! | controllers | what controllers of the platform make of it there |
 //! | platform | Terraform, clusters, add-ons and diagrams of deploy/platform |
 //! | operations | alerts, dashboard, backup, and the swap |
