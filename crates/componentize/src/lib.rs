@@ -1,6 +1,7 @@
 //! Builds the components: cargo, then a core module, then the component with passive assets.
 
 mod component;
+mod passive;
 
 use std::{
     env, fs, io,
