@@ -307,7 +307,7 @@ fn psql(address: &Address) -> Result<Command> {
 /// Makes a cluster in `directory`, whose owner has the password in the file `secret`.
 fn make_cluster(directory: &Path) -> Result<()> {
     let mut password = [0; 16];
-    getrandom::fill(&mut password)?;
+    rustix::rand::getrandom(&mut password, rustix::rand::GetRandomFlags::empty())?;
     let password: String = password.iter().map(|byte| format!("{byte:02x}")).collect();
     let data = directory.join("data");
     fs::create_dir_all(&data)?;
