@@ -10,7 +10,7 @@ use anyhow::{Context, Result, ensure};
 use cluster::{control_plane::ControlPlane, crds::UNDEFINED};
 use deploy_tests::{
     checker::{CHART, Checker, none},
-    objects::{listed, parsed, text, title},
+    objects::{listed, of_kind, parsed, text, title},
     once::Once,
     service_values, stem, yaml_files,
 };
@@ -122,17 +122,8 @@ pub fn placed(plane: &ControlPlane, set: &Set) -> Result<Vec<Value>> {
 /// in a way that Argo CD would call out of sync for ever.
 pub fn all_accepted(plane: &ControlPlane, wanted: &[Value]) -> Result<()> {
     let kubectl = &plane.kubectl;
-    let namespaces: BTreeSet<&str> = wanted
-        .iter()
-        .map(|object| text(object, "/metadata/namespace"))
-        .filter(|name| !name.is_empty())
-        .collect();
-    let namespaces = namespaces
-        .iter()
-        .map(|name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
-    let namespaces = listed(&namespaces.collect::<Vec<_>>());
-    kubectl.apply(&namespaces, &["--field-manager=test"])?;
-    let listed = listed(wanted);
+    let wanted = with_namespaces(wanted);
+    let listed = listed(&wanted);
     let applied = kubectl.apply(&listed, &["--output=json"])?;
     let diff = ["diff", "--server-side", "--concurrency=4", "--filename=-"];
     let changes = kubectl.run_with(&diff, &listed);
@@ -168,6 +159,22 @@ pub fn all_accepted(plane: &ControlPlane, wanted: &[Value]) -> Result<()> {
             Vec::new()
         }
     }))
+}
+
+/// The objects and the namespaces that they are in, these first.
+fn with_namespaces(objects: &[Value]) -> Vec<Value> {
+    let name_of = |object| text(object, "/metadata/name");
+    let brought: BTreeSet<&str> = of_kind(objects, "Namespace").map(name_of).collect();
+    let names = objects
+        .iter()
+        .map(|object| text(object, "/metadata/namespace"));
+    let names: BTreeSet<&str> = names.filter(|name| !name.is_empty()).collect();
+    let others = names
+        .difference(&brought)
+        .map(|name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}));
+    let mut all: Vec<Value> = others.chain(objects.iter().cloned()).collect();
+    all.sort_by_key(|object| object["kind"] != "Namespace");
+    all
 }
 
 /// The group of an object, empty for Kubernetes's core, and its kind.
