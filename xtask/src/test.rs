@@ -406,18 +406,18 @@ fn filters(chosen: &[Choice], host: Choice) -> Vec<Vec<&'static str>> {
 }
 
 fn native() -> Result<Part> {
+    Part::run("native", &mut service(), &[])
+}
+
+/// The tests of the service and of what its tests stand on. A host's are of as many packages: with
+/// fewer, their dependencies have other features, and are compiled once more.
+fn service() -> Command {
     let mut cargo = cargo_test("hello");
-    for name in [
-        "tools",
-        "harness",
-        "componentize",
-        "bench",
-        "cluster",
-        "xtask",
-    ] {
+    cargo.args(["--package", "xtask"]);
+    for name in ["tools", "harness", "componentize", "bench", "cluster"] {
         cargo.args(["--package", name]);
     }
-    Part::run("native", &mut cargo, &[])
+    cargo
 }
 
 /// Checks the dependencies, where that compiles nothing or it `may_compile`.
@@ -465,7 +465,7 @@ pub fn table_against(artifact: &Path, kind: HostKind, program: &Path) -> Result<
 }
 
 fn hosts(kind: HostKind, program: &Path) -> Command {
-    let mut cargo = cargo_test("hello");
+    let mut cargo = service();
     cargo
         .args(["--test", "hosts"])
         .env(host::KIND_VARIABLE, kind.to_string())
