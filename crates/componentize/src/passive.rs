@@ -247,6 +247,13 @@ mod tests {
     }
 
     #[test]
+    fn segments_that_are_counted_are_one_more() {
+        let counted = LINKED.replace("    call 1\n", "    call 1\n    data.drop 0\n");
+        let module = rewritten(&counted).expect("it has the shape");
+        assert!(module.contains("data.drop 0") && module.contains("memory.init 1"));
+    }
+
+    #[test]
     fn another_shape_is_refused() {
         let section = r#"(@custom "hello-assets" "files")"#;
         let twice = section.repeat(2);
@@ -255,6 +262,11 @@ mod tests {
             (section, &twice, "has two custom sections `hello-assets`"),
             (r#""files""#, r#""""#, "section `hello-assets` is empty"),
             (r#""read""#, r#""write""#, "imports no `read`"),
+            (
+                "  (data (;0;) (i32.const 8) \"active\")\n",
+                "",
+                "has no data",
+            ),
         ] {
             assert!(LINKED.contains(from), "{from}");
             let refused = rewritten(&LINKED.replace(from, to)).expect_err(error);
