@@ -89,7 +89,7 @@ fn generated(live: &Live) -> Result<String> {
         if !needed.is_empty() {
             depends_on.insert_str(0, "    depends_on:\n");
         }
-        let when_modified: String = (planned_by(name, &unit.modules)?.iter())
+        let when_modified: String = (planned_by(name, live)?.iter())
             .map(|pattern| format!("        - \"{pattern}\"\n"))
             .collect();
         let depth = depth(live, name);
@@ -105,12 +105,14 @@ fn generated(live: &Live) -> Result<String> {
     Ok(format!("{HEADER}{projects}"))
 }
 
-/// The files of which a unit is made, seen from it: those of live/ from its own directory upwards, and
-/// all of its modules but tests and documents.
-fn planned_by(unit: &str, modules: &[String]) -> Result<BTreeSet<String>> {
+/// The files of which a unit is made, seen from it: those of live/ from its own directory upwards and
+/// what it includes, and all of its modules but tests and documents.
+fn planned_by(unit: &str, live: &Live) -> Result<BTreeSet<String>> {
     let up = |levels| "../".repeat(levels);
     let depth = unit.split('/').count();
-    let mut patterns = BTreeSet::new();
+    let modules = &live.units[unit].modules;
+    let included = live.included(unit).into_iter();
+    let mut patterns: BTreeSet<_> = included.map(|file| up(depth) + &file).collect();
     for file in tracked()?
         .iter()
         .filter_map(|file| file.strip_prefix(DIRECTORY))

@@ -54,7 +54,9 @@ pub fn trials(checker: &Checker, mutations: &Mutations) -> Vec<Trial> {
 fn entries(tree: &Path) -> Result<()> {
     let readme = fs::read_to_string(tree.join("deploy/platform/terraform/README.md"))?;
     let units = tracked()?.iter();
-    let units = units.filter(|file| file.ends_with("/secrets/terragrunt.hcl"));
+    let units = units.filter(|file| {
+        file.ends_with("/secrets/terragrunt.hcl") || file.ends_with("/_envcommon/secrets.hcl")
+    });
     let mut problems = BTreeSet::new();
     for unit in units {
         let unit = fs::read_to_string(tree.join(unit))?;

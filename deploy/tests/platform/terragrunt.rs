@@ -28,6 +28,9 @@ use crate::{
     tree::{self, blocks},
 };
 
+/// Where live/ has what units share, by the name that Terragrunt's documentation gives it.
+pub const COMMON: &str = "_envcommon/";
+
 /// The directories that Terragrunt reads.
 const PARTS: [&str; 2] = ["live", "modules"];
 
@@ -250,6 +253,16 @@ impl Live {
     fn path(&self, unit: &str) -> PathBuf {
         self.copy.path().join("live").join(unit)
     }
+
+    /// What a unit shares with others of its kind, by their paths in live/: `_envcommon/keys.hcl`.
+    pub fn included(&self, unit: &str) -> Vec<String> {
+        let said = &self.hcl[&format!("live/{unit}/terragrunt.hcl")];
+        blocks(said, "include")
+            .filter_map(|(_, include)| include["path"].as_str()?.split('"').nth(1))
+            .filter(|path| path.starts_with(COMMON))
+            .map(str::to_owned)
+            .collect()
+    }
 }
 
 /// What the files of a module say.
@@ -327,7 +340,10 @@ fn inputs_are_variables(terragrunt: &Terragrunt, live: &Live) -> Result<()> {
 /// What a unit takes of another one is mocked, or Terragrunt would not have read it, and it mocks no more.
 fn dependencies_are_units(_: &Terragrunt, live: &Live) -> Result<()> {
     for (name, unit) in &live.units {
-        let text = fs::read_to_string(live.path(name).join("terragrunt.hcl"))?;
+        let mut text = fs::read_to_string(live.path(name).join("terragrunt.hcl"))?;
+        for included in live.included(name) {
+            text += &fs::read_to_string(live.path(&included))?;
+        }
         for (dependency, of) in &unit.dependencies {
             let block = &unit.said["dependency"][dependency];
             let mocked: Vec<_> = fields(block, "/mock_outputs").collect();

@@ -20,6 +20,7 @@ use tools::root;
 use crate::{
     addons::{self, OURS, Rendered, addon_of},
     facts::FACTS,
+    terragrunt::COMMON,
     tree,
 };
 
@@ -390,17 +391,24 @@ fn declared(facts: &Value) -> Result<BTreeSet<Thing>> {
     let (cluster, stage) = (text(facts, "/name")?, text(facts, "/stage")?);
     let (stage, region) = (format!("live/{stage}/"), text(facts, "/region")?);
     let mut things = BTreeSet::new();
-    for (file, said) in HCL.get("", || tree::hcl(&root()))? {
+    let hcl = HCL.get("", || tree::hcl(&root()))?;
+    // What units share goes before what they add.
+    let said_of = |unit: &str, said: &'static Value, pointer: &str| {
+        let common = hcl.get(&format!("live/{COMMON}{unit}.hcl"));
+        let common = common.unwrap_or(&Value::Null);
+        [strings(common, pointer), strings(said, pointer)].concat()
+    };
+    for (file, said) in hcl {
         let Some(unit) = file.strip_prefix(&stage) else {
             continue;
         };
         if unit == format!("{region}/identity/terragrunt.hcl") {
-            for component in strings(said, "/inputs/components") {
+            for component in said_of("identity", said, "/inputs/components") {
                 things.insert(thing("IAM role", "", &format!("{cluster}-{component}")));
             }
         // Other regions of the stage have copies.
         } else if unit.ends_with("/secrets/terragrunt.hcl") {
-            for name in strings(said, "/inputs/names") {
+            for name in said_of("secrets", said, "/inputs/names") {
                 things.insert(thing("Secrets Manager entry", "", name));
             }
         }

@@ -7,16 +7,10 @@ terraform_version_constraint  = ">= 1.11.4, < 2.0.0"
 terraform_binary = "terraform"
 
 locals {
-  stage = read_terragrunt_config(find_in_parent_folders("stage.hcl")).locals
-  place = read_terragrunt_config(find_in_parent_folders("region.hcl")).locals
+  stage    = read_terragrunt_config(find_in_parent_folders("stage.hcl")).locals
+  place    = read_terragrunt_config(find_in_parent_folders("region.hcl")).locals
+  accounts = read_terragrunt_config(find_in_parent_folders("accounts.hcl")).locals
 
-  # No account number is in Git. Without one of these, Terragrunt stops.
-  accounts = {
-    management = get_env("HELLO_ACCOUNT_MANAGEMENT")
-    dev        = get_env("HELLO_ACCOUNT_DEV")
-    canary     = get_env("HELLO_ACCOUNT_CANARY")
-    production = get_env("HELLO_ACCOUNT_PRODUCTION")
-  }
   account = local.accounts[local.stage.name]
   role    = "arn:aws:iam::${local.account}:role/hello-terraform"
 }

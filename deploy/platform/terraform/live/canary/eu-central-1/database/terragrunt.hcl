@@ -1,56 +1,17 @@
 include "root" {
-  path   = find_in_parent_folders("root.hcl")
-  expose = true
+  path = find_in_parent_folders("root.hcl")
 }
 
-terraform {
-  source = "../../../../modules//database"
-}
-
-dependency "network" {
-  config_path = "../network"
-
-  mock_outputs_allowed_terraform_commands = ["validate"]
-  mock_outputs = {
-    vpc_id              = "mock"
-    database_subnet_ids = ["mock"]
-    private_cidr_blocks = ["10.0.0.0/19"]
-  }
-}
-
-dependency "keys" {
-  config_path = "../keys"
-
-  mock_outputs_allowed_terraform_commands = ["validate"]
-  mock_outputs = {
-    arns = { database = "mock", logs = "mock" }
-  }
-}
-
-dependency "secrets" {
-  config_path = "../secrets"
-
-  mock_outputs_allowed_terraform_commands = ["validate"]
-  mock_outputs = {
-    arns = { "hello/database-owner" = "mock" }
-  }
+include "database" {
+  path           = find_in_parent_folders("_envcommon/database.hcl")
+  merge_strategy = "deep"
 }
 
 inputs = {
   identifier     = "hello-canary"
-  region         = include.root.locals.place.region
-  engine_version = "17.7"
   instance_class = "db.r7g.large"
   storage        = { first = 20, most = 100 }
   backup_days    = 7
-  owner_secret   = dependency.secrets.outputs.arns["hello/database-owner"]
-  network = {
-    vpc_id     = dependency.network.outputs.vpc_id
-    subnet_ids = dependency.network.outputs.database_subnet_ids
-  }
-  clients = dependency.network.outputs.private_cidr_blocks
-  # 6 pods a version, and two versions at a swap.
-  pods         = 12
-  key_arn      = dependency.keys.outputs.arns.database
-  logs_key_arn = dependency.keys.outputs.arns.logs
+  # 6 pods a version, and two versions at a cutover.
+  pods = 12
 }

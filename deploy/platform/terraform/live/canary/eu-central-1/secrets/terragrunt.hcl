@@ -1,37 +1,14 @@
 include "root" {
-  path   = find_in_parent_folders("root.hcl")
-  expose = true
+  path = find_in_parent_folders("root.hcl")
 }
 
-terraform {
-  source = "../../../../modules//secrets"
-}
-
-dependency "keys" {
-  config_path = "../keys"
-
-  mock_outputs_allowed_terraform_commands = ["validate"]
-  mock_outputs = {
-    arns = { secrets = "mock" }
-  }
+include "secrets" {
+  path           = find_in_parent_folders("_envcommon/secrets.hcl")
+  merge_strategy = "deep"
 }
 
 inputs = {
-  account = include.root.locals.account
-  key_arn = dependency.keys.outputs.arns.secrets
-  names = [
-    "hello/database",
-    "hello/database-owner",
-    "hello/postgres-ca",
-    "platform/alertmanager",
-    "platform/datadog",
-    "platform/elasticsearch",
-    "platform/influxdb",
-    "platform/telemetry",
-  ]
+  names = ["hello/database", "hello/database-owner", "hello/postgres-ca"]
   # Terraform reads the password of the database's owner when it makes the database.
-  readers = [
-    "${include.root.locals.place.cluster}-external-secrets",
-    "hello-terraform",
-  ]
+  readers = ["hello-terraform"]
 }

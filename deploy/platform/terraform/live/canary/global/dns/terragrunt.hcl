@@ -1,12 +1,8 @@
 include "root" {
-  path   = find_in_parent_folders("root.hcl")
-  expose = true
+  path = find_in_parent_folders("root.hcl")
 }
 
-terraform {
-  source = "../../../../modules//dns"
-}
-
-inputs = {
-  zone = include.root.locals.stage.zone
+include "dns" {
+  path           = find_in_parent_folders("_envcommon/dns.hcl")
+  merge_strategy = "deep"
 }

@@ -1,15 +1,8 @@
 include "root" {
-  path   = find_in_parent_folders("root.hcl")
-  expose = true
+  path = find_in_parent_folders("root.hcl")
 }
 
-terraform {
-  source = "../../../../modules//cluster-roles"
-}
-
-inputs = {
-  cluster            = include.root.locals.place.cluster
-  account            = include.root.locals.account
-  region             = include.root.locals.place.region
-  management_account = include.root.locals.accounts.management
+include "cluster-roles" {
+  path           = find_in_parent_folders("_envcommon/cluster-roles.hcl")
+  merge_strategy = "deep"
 }

@@ -1,26 +1,13 @@
 include "root" {
-  path   = find_in_parent_folders("root.hcl")
-  expose = true
+  path = find_in_parent_folders("root.hcl")
 }
 
-terraform {
-  source = "../../../../modules//bucket"
-}
-
-dependency "keys" {
-  config_path = "../keys"
-
-  mock_outputs_allowed_terraform_commands = ["validate"]
-  mock_outputs = {
-    arns = { storage = "mock" }
-  }
+include "bucket" {
+  path           = find_in_parent_folders("_envcommon/bucket.hcl")
+  merge_strategy = "deep"
 }
 
 inputs = {
-  name    = "example-management-hello-logs"
-  account = include.root.locals.account
-  region  = include.root.locals.place.region
-  key_arn = dependency.keys.outputs.arns.storage
   # Loki deletes what is old by itself.
   keep_deleted_days = 7
 }

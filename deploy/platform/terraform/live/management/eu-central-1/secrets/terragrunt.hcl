@@ -1,35 +1,12 @@
 include "root" {
-  path   = find_in_parent_folders("root.hcl")
-  expose = true
+  path = find_in_parent_folders("root.hcl")
 }
 
-terraform {
-  source = "../../../../modules//secrets"
-}
-
-dependency "keys" {
-  config_path = "../keys"
-
-  mock_outputs_allowed_terraform_commands = ["validate"]
-  mock_outputs = {
-    arns = { secrets = "mock" }
-  }
+include "secrets" {
+  path           = find_in_parent_folders("_envcommon/secrets.hcl")
+  merge_strategy = "deep"
 }
 
 inputs = {
-  account = include.root.locals.account
-  key_arn = dependency.keys.outputs.arns.secrets
-  names = [
-    "platform/alertmanager",
-    "platform/argocd",
-    "platform/datadog",
-    "platform/elasticsearch",
-    "platform/grafana",
-    "platform/influxdb",
-    "platform/telemetry",
-    "platform/telemetry-tenants",
-  ]
-  readers = [
-    "${include.root.locals.place.cluster}-external-secrets",
-  ]
+  names = ["platform/argocd", "platform/grafana", "platform/telemetry-tenants"]
 }

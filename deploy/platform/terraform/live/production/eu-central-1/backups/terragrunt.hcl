@@ -1,19 +1,10 @@
 include "root" {
-  path   = find_in_parent_folders("root.hcl")
-  expose = true
+  path = find_in_parent_folders("root.hcl")
 }
 
-terraform {
-  source = "../../../../modules//bucket"
-}
-
-dependency "keys" {
-  config_path = "../keys"
-
-  mock_outputs_allowed_terraform_commands = ["validate"]
-  mock_outputs = {
-    arns = { backups = "mock" }
-  }
+include "bucket" {
+  path           = find_in_parent_folders("_envcommon/bucket.hcl")
+  merge_strategy = "deep"
 }
 
 dependency "copies" {
@@ -28,10 +19,6 @@ dependency "copies" {
 }
 
 inputs = {
-  name    = "example-production-hello-backups"
-  account = include.root.locals.account
-  region  = include.root.locals.place.region
-  key_arn = dependency.keys.outputs.arns.backups
   # Velero deletes its own, by their time to live.
   expire_after_days = { "pg_dump/" = 90 }
   lock_days         = 14

@@ -1,14 +1,12 @@
 include "root" {
-  path   = find_in_parent_folders("root.hcl")
-  expose = true
+  path = find_in_parent_folders("root.hcl")
 }
 
-terraform {
-  source = "../../../../modules//keys"
+include "keys" {
+  path           = find_in_parent_folders("_envcommon/keys.hcl")
+  merge_strategy = "deep"
 }
 
 inputs = {
-  account  = include.root.locals.account
-  region   = include.root.locals.place.region
   purposes = ["backups", "cluster", "database", "logs", "secrets", "volumes"]
 }

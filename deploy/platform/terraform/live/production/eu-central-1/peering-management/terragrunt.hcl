@@ -1,47 +1,8 @@
 include "root" {
-  path   = find_in_parent_folders("root.hcl")
-  expose = true
+  path = find_in_parent_folders("root.hcl")
 }
 
-terraform {
-  source = "../../../../modules//peering"
-}
-
-dependency "network" {
-  config_path = "../network"
-
-  mock_outputs_allowed_terraform_commands = ["validate"]
-  mock_outputs = {
-    vpc_id                  = "mock"
-    private_cidr_blocks     = ["10.0.0.0/19"]
-    private_route_table_ids = { mock = "mock" }
-  }
-}
-
-dependency "management" {
-  config_path = "../../../management/eu-central-1/network"
-
-  mock_outputs_allowed_terraform_commands = ["validate"]
-  mock_outputs = {
-    vpc_id                  = "mock"
-    private_cidr_blocks     = ["10.0.0.0/19"]
-    private_route_table_ids = { mock = "mock" }
-  }
-}
-
-inputs = {
-  name = "${include.root.locals.place.cluster} and management"
-  requester = {
-    vpc_id                  = dependency.network.outputs.vpc_id
-    private_route_table_ids = dependency.network.outputs.private_route_table_ids
-    private_cidr_blocks     = dependency.network.outputs.private_cidr_blocks
-  }
-  accepter = {
-    vpc_id                  = dependency.management.outputs.vpc_id
-    private_route_table_ids = dependency.management.outputs.private_route_table_ids
-    private_cidr_blocks     = dependency.management.outputs.private_cidr_blocks
-  }
-  accepter_account  = include.root.locals.accounts.management
-  accepter_region   = "eu-central-1"
-  accepter_role_arn = "arn:aws:iam::${include.root.locals.accounts.management}:role/hello-terraform"
+include "peering-management" {
+  path           = find_in_parent_folders("_envcommon/peering-management.hcl")
+  merge_strategy = "deep"
 }

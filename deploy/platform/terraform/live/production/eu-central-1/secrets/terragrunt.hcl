@@ -1,19 +1,10 @@
 include "root" {
-  path   = find_in_parent_folders("root.hcl")
-  expose = true
+  path = find_in_parent_folders("root.hcl")
 }
 
-terraform {
-  source = "../../../../modules//secrets"
-}
-
-dependency "keys" {
-  config_path = "../keys"
-
-  mock_outputs_allowed_terraform_commands = ["validate"]
-  mock_outputs = {
-    arns = { secrets = "mock" }
-  }
+include "secrets" {
+  path           = find_in_parent_folders("_envcommon/secrets.hcl")
+  merge_strategy = "deep"
 }
 
 dependency "keys_of_copies" {
@@ -26,23 +17,8 @@ dependency "keys_of_copies" {
 }
 
 inputs = {
-  account = include.root.locals.account
-  key_arn = dependency.keys.outputs.arns.secrets
-  names = [
-    "hello/database",
-    "hello/database-owner",
-    "hello/postgres-ca",
-    "platform/alertmanager",
-    "platform/datadog",
-    "platform/elasticsearch",
-    "platform/influxdb",
-    "platform/telemetry",
-  ]
+  names = ["hello/database", "hello/database-owner", "hello/postgres-ca"]
   # Terraform reads the password of the database's owner when it makes the database.
-  readers = [
-    "production-eu-central-1-external-secrets",
-    "production-eu-west-1-external-secrets",
-    "hello-terraform",
-  ]
+  readers  = ["production-eu-west-1-external-secrets", "hello-terraform"]
   replicas = { eu-west-1 = dependency.keys_of_copies.outputs.arns.secrets }
 }

@@ -1,41 +1,14 @@
-# After the cluster: its OIDC provider vouches for the roles.
-
 include "root" {
-  path   = find_in_parent_folders("root.hcl")
-  expose = true
+  path = find_in_parent_folders("root.hcl")
 }
 
-terraform {
-  source = "../../../../modules//identity"
-}
-
-dependency "dns" {
-  config_path = "../../global/dns"
-
-  mock_outputs_allowed_terraform_commands = ["validate"]
-  mock_outputs = {
-    zone_id = "mock"
-  }
-}
-
-dependency "keys" {
-  config_path = "../keys"
-
-  mock_outputs_allowed_terraform_commands = ["validate"]
-  mock_outputs = {
-    arns = { secrets = "mock", volumes = "mock" }
-  }
+include "identity" {
+  path           = find_in_parent_folders("_envcommon/identity.hcl")
+  merge_strategy = "deep"
 }
 
 dependency "backups" {
   config_path = "../../eu-central-1/backups"
-
-  mock_outputs_allowed_terraform_commands = ["validate"]
-  mock_outputs = {
-    name    = "mock"
-    region  = "eu-central-1"
-    key_arn = "mock"
-  }
 }
 
 dependency "backups_copy" {
@@ -50,34 +23,9 @@ dependency "backups_copy" {
 }
 
 inputs = {
-  cluster = include.root.locals.place.cluster
-  account = include.root.locals.account
-  region  = include.root.locals.place.region
-  components = [
-    "aws-load-balancer-controller",
-    "cert-manager",
-    "cluster-autoscaler",
-    "ebs-csi",
-    "external-dns",
-    "external-secrets",
-    "hello-backup",
-    "velero",
-  ]
-  zone = {
-    name     = include.root.locals.stage.zone
-    id       = dependency.dns.outputs.zone_id
-    reserved = ["hello.${include.root.locals.stage.zone}"]
-  }
-  keys = {
-    secrets = dependency.keys.outputs.arns.secrets
-    volumes = dependency.keys.outputs.arns.volumes
-  }
+  components = ["hello-backup"]
+  zone       = { reserved = ["hello.example.com"] }
   buckets = {
-    backups = {
-      name    = dependency.backups.outputs.name
-      region  = dependency.backups.outputs.region
-      key_arn = dependency.backups.outputs.key_arn
-    }
     backups-copy = {
       name    = dependency.backups_copy.outputs.name
       region  = dependency.backups_copy.outputs.region

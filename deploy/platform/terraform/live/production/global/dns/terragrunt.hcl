@@ -1,10 +1,10 @@
 include "root" {
-  path   = find_in_parent_folders("root.hcl")
-  expose = true
+  path = find_in_parent_folders("root.hcl")
 }
 
-terraform {
-  source = "../../../../modules//dns"
+include "dns" {
+  path           = find_in_parent_folders("_envcommon/dns.hcl")
+  merge_strategy = "deep"
 }
 
 dependency "canary_zone" {
@@ -35,7 +35,6 @@ dependency "platform_zone" {
 }
 
 inputs = {
-  zone = include.root.locals.stage.zone
   delegations = {
     "canary.example.com"   = dependency.canary_zone.outputs.name_servers
     "dev.example.com"      = dependency.dev_zone.outputs.name_servers

@@ -1,0 +1,14 @@
+locals {
+  stage    = read_terragrunt_config(find_in_parent_folders("stage.hcl")).locals
+  place    = read_terragrunt_config(find_in_parent_folders("region.hcl")).locals
+  accounts = read_terragrunt_config(find_in_parent_folders("accounts.hcl")).locals
+}
+
+terraform {
+  source = "../../../../modules//keys"
+}
+
+inputs = {
+  account = local.accounts[local.stage.name]
+  region  = local.place.region
+}
