@@ -136,6 +136,12 @@ fn registers_meanwhile(site: &Site) -> Result<()> {
         found == "committed while an add-on was unwell",
         "it is synced, and the project is as before: {found:?}"
     );
+    // Nothing of theirs is there: their charts cannot be had.
+    ensure!(
+        is_unwell(site)?,
+        "the add-ons count as delivered\n{}",
+        site.report()
+    );
     Ok(())
 }
 
@@ -143,21 +149,19 @@ fn registers_meanwhile(site: &Site) -> Result<()> {
 fn unwell(site: &Site, progress: &mut Progress) -> Result<()> {
     site.wait_for("an add-on that is unwell", || {
         progress.check(site)?;
-        let set = [
-            "applicationset/platform",
-            &in_namespace(),
-            "--ignore-not-found",
-        ];
-        let set = site
-            .argo
-            .kubectl
-            .run(&[&["get", "--output=json"], &set[..]].concat())?;
-        let set: Value = serde_json::from_str(&set).unwrap_or_default();
-        let progresses = list(&set, "/status/conditions").iter().any(|condition| {
-            text(condition, "/type") == "RolloutProgressing" && text(condition, "/status") == "True"
-        });
-        Ok(progresses.then_some(()))
+        Ok(is_unwell(site)?.then_some(()))
     })
+}
+
+fn is_unwell(site: &Site) -> Result<bool> {
+    let place = in_namespace();
+    let set = ["applicationset/platform", &place, "--ignore-not-found"];
+    let get = ["get", "--output=json"];
+    let set = site.argo.kubectl.run(&[&get[..], &set].concat())?;
+    let set: Value = serde_json::from_str(&set).unwrap_or_default();
+    Ok(list(&set, "/status/conditions").iter().any(|condition| {
+        text(condition, "/type") == "RolloutProgressing" && text(condition, "/status") == "True"
+    }))
 }
 
 /// Waits until there is what a cluster is registered by.
