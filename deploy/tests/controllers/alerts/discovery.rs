@@ -54,9 +54,9 @@ impl Discovery {
                     let pods = kubectl.get(&["pods", &namespace])?;
                     targets.extend(list(&pods, "/items").iter().flat_map(of_pod));
                 }
-                "endpoints" => {
-                    let all = kubectl.get(&["endpoints", &namespace])?;
-                    targets.extend(list(&all, "/items").iter().flat_map(of_endpoints));
+                "endpointslice" => {
+                    let slices = kubectl.get(&["endpointslices", &namespace])?;
+                    targets.extend(list(&slices, "/items").iter().flat_map(of_slice));
                 }
                 other => bail!("the role {other} is not found here"),
             }
@@ -110,21 +110,22 @@ fn of_pod(pod: &Value) -> Vec<Value> {
     targets
 }
 
-/// A target for each port of each address.
-fn of_endpoints(endpoints: &Value) -> Vec<Value> {
+/// A target for each port of each endpoint.
+fn of_slice(slice: &Value) -> Vec<Value> {
     let mut targets = Vec::new();
-    for subset in list(endpoints, "/subsets") {
-        for port in list(subset, "/ports") {
-            let addresses = list(subset, "/addresses").iter();
-            let addresses = addresses.map(|one| format!("{}:{}", text(one, "/ip"), port["port"]));
+    for port in list(slice, "/ports") {
+        for endpoint in list(slice, "/endpoints") {
+            let addresses = strings(endpoint, "/addresses").into_iter();
+            let addresses = addresses.map(|address| format!("{address}:{}", port["port"]));
             targets.push(json!({
                 "targets": addresses.collect::<Vec<_>>(),
                 "labels": {
-                    "__meta_kubernetes_namespace": text(endpoints, "/metadata/namespace"),
-                    "__meta_kubernetes_endpoints_name": name(endpoints),
-                    "__meta_kubernetes_service_name": name(endpoints),
-                    "__meta_kubernetes_endpoint_port_name": name_of(port),
-                    "__meta_kubernetes_endpoint_ready": "true",
+                    "__meta_kubernetes_namespace": text(slice, "/metadata/namespace"),
+                    "__meta_kubernetes_endpointslice_name": name(slice),
+                    "__meta_kubernetes_endpointslice_port_name": name_of(port),
+                    "__meta_kubernetes_endpointslice_endpoint_conditions_ready": "true",
+                    "__meta_kubernetes_service_name":
+                        text(slice, "/metadata/labels/kubernetes.io~1service-name"),
                 },
             }));
         }

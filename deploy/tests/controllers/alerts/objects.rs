@@ -124,7 +124,7 @@ impl Objects {
         // What the operator makes something of, and then what it has made: there is no garbage collector.
         for kinds in [
             "prometheuses,alertmanagers,podmonitors,servicemonitors,prometheusrules",
-            "statefulsets,services,endpoints,secrets,configmaps",
+            "statefulsets,services,endpointslices,secrets,configmaps",
         ] {
             for namespace in [SERVICE, &self.namespace] {
                 kubectl.run(&["delete", kinds, "--all", "--namespace", namespace])?;
@@ -236,13 +236,16 @@ impl Objects {
             "metadata": metadata,
             "spec": {"ports": ports},
         });
-        let endpoints = json!({
-            "apiVersion": "v1",
-            "kind": "Endpoints",
+        let mut slice = json!({
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
             "metadata": metadata,
-            "subsets": [{"addresses": [{"ip": ADDRESS}], "ports": ports}],
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": [ADDRESS], "conditions": {"ready": true}}],
+            "ports": ports,
         });
-        json!({"apiVersion": "v1", "kind": "List", "items": [service, endpoints]}).to_string()
+        slice["metadata"]["labels"] = json!({"kubernetes.io/service-name": metadata["name"]});
+        json!({"apiVersion": "v1", "kind": "List", "items": [service, slice]}).to_string()
     }
 
     /// What SpinKube's operator makes of the version: a pod with the labels that our SpinApp gives it,
