@@ -2,7 +2,7 @@
 //!
 //! A component keeps it outside its linear memory, which a host copies or clears for every request.
 //! Neither rustc nor the linker emits passive data segments, so here it is a custom section, which
-//! `crates/componentize/src/component.rs` turns into one, with a function for the import.
+//! `crates/componentize/src/passive.rs` turns into one, with a function for the import.
 
 use std::borrow::Cow;
 
