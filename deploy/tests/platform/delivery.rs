@@ -12,7 +12,10 @@ use libtest_mimic::Trial;
 use serde_json::{Value, json};
 use tools::root;
 
-use crate::world::{self, World};
+use crate::{
+    terragrunt::COMMON,
+    world::{self, World},
+};
 
 /// How much a check looked at, and what is wrong with it.
 type Check = fn(&World) -> Result<(usize, Vec<String>)>;
@@ -54,9 +57,9 @@ pub fn trials(checker: &Checker, mutations: &Mutations) -> Vec<Trial> {
 fn entries(tree: &Path) -> Result<()> {
     let readme = fs::read_to_string(tree.join("deploy/platform/terraform/README.md"))?;
     let units = tracked()?.iter();
-    let units = units.filter(|file| {
-        file.ends_with("/secrets/terragrunt.hcl") || file.ends_with("/_envcommon/secrets.hcl")
-    });
+    let common = format!("/{COMMON}secrets.hcl");
+    let units =
+        units.filter(|file| file.ends_with("/secrets/terragrunt.hcl") || file.ends_with(&common));
     let mut problems = BTreeSet::new();
     for unit in units {
         let unit = fs::read_to_string(tree.join(unit))?;
