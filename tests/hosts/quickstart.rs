@@ -10,7 +10,7 @@ use tools::{HostKind, root};
 
 use super::{
     HostUnderTest, PUT, expect,
-    operations::counters::{Scrape, counts_exactly, settled},
+    operations::counters::{HELLO, Scrape, counts_exactly},
     until,
 };
 
@@ -43,14 +43,14 @@ fn spin_up(under_test: HostUnderTest) -> Result<()> {
     let project = spin_project(&under_test)?;
     let (host, port) = start_spin(&under_test, project.path())?;
     saves(port)?;
-    counts_exactly(port, REQUESTS)?;
-    let before = settled(port)?;
+    let saved = [("PUT", HELLO, 204), ("GET", HELLO, 200)];
+    let before = counts_exactly(port, &saved, REQUESTS)?;
     drop(host);
 
     let (_host, port) = start_spin(&under_test, project.path())?;
     greets(port)?;
     // The counters are beside the users.
-    let after = settled(port)?;
+    let after = Scrape::of(port)?.requests()?;
     for (labels, count) in before {
         let now = after.get(&labels).copied().unwrap_or_default();
         ensure!(now >= count, "{labels:?}: {count} before, {now} after");

@@ -325,7 +325,7 @@ pub fn run(options: &Options) -> Result<()> {
     let deploy = |test| Job::of(test, move || deploy(test));
     let job = |choice: &Choice| {
         Some(match choice {
-            Choice::Native => Job::of("native", native),
+            Choice::Native => Job::of("native", || Part::run("native", &mut service(), &[])),
             Choice::Coverage => Job::of("coverage", move || coverage::measure(named)),
             Choice::Fuzz => Job::new("fuzz", fuzz::run),
             Choice::Workflows => deploy("workflows"),
@@ -380,9 +380,8 @@ pub fn run(options: &Options) -> Result<()> {
         let (concerned, name, why) = skip.about();
         let concerns = concerned.iter().any(|part| chosen.contains(part));
         if concerns && skip.is_missing(&parts) {
-            // No machine has what is nowhere.
-            let is_nowhere = *skip == Skip::Undefined;
-            let allowed = !named || is_nowhere || options.allow_skip.contains(skip);
+            let can_be_had = *skip != Skip::Undefined;
+            let allowed = !named || !can_be_had || options.allow_skip.contains(skip);
             parts.push(Part::skipped(name, why, allowed));
         }
     }
@@ -403,10 +402,6 @@ fn filters(chosen: &[Choice], host: Choice) -> Vec<Vec<&'static str>> {
     } else {
         wanted.iter().map(|(_, word)| vec![*word]).collect()
     }
-}
-
-fn native() -> Result<Part> {
-    Part::run("native", &mut service(), &[])
 }
 
 /// The tests of the service and of what its tests stand on. A host's are of as many packages: with

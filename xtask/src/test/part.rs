@@ -83,12 +83,15 @@ impl Part {
             .spawn()
             .context("`cargo` does not start")?;
         let stdout = child.stdout.take().context("stdout is piped")?;
-        let mut counts = Counts::default();
+        let (mut counts, mut failures, mut failing) = (Counts::default(), String::new(), false);
         for line in BufReader::new(stdout).lines() {
             let line = line?;
             if counts.add(&line) {
                 println!("{line} ({name})"); // where who reads logs of cargo looks for it
+                failing = false;
             } else {
+                failing |= line == "failures:";
+                failures.extend(failing.then(|| format!("\n{line}"))); // for the summary
                 println!("{} | {line}", name.split(" (").next().unwrap_or(name));
             }
         }
@@ -97,7 +100,7 @@ impl Part {
         if !status.success() && counts.failed == 0 {
             counts.failed = 1;
         }
-        Ok(Self::ran(name, counts, started.elapsed(), ""))
+        Ok(Self::ran(name, counts, started.elapsed(), &failures))
     }
 
     /// Whether this is the part `name`, and its runner ignored a test.
