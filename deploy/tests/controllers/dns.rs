@@ -5,22 +5,16 @@
 //! and no gateway's controller, and the charts of others are no Go modules: what these would write,
 //! [`Cluster::by_hand`] and [`Cluster::status`] do.
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{collections::BTreeSet, fs, path::Path, process::Command, time::Duration};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use cluster::{control_plane::ControlPlane, site::NAMESPACE};
 use deploy_tests::{
-    checker::{CHART, Checker, none, values_file},
+    checker::{Checker, none, values_file},
     mutation::{Mutations, fails, mutate},
     objects::{at, list, listed, name, only, parsed, strings, text},
-    platform::{ACCOUNT, ADDONS, addon_of},
-    service_values, yaml,
+    platform::{ADDONS, addon_of},
+    yaml,
 };
 use harness::{process::Process, wait::wait_until};
 use libtest_mimic::Trial;
@@ -28,7 +22,10 @@ use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 use tools::{fetch::go, root};
 
-use crate::on_cluster;
+use crate::{
+    delivered::{Delivered, values},
+    on_cluster,
+};
 
 const ANNOTATION: &str = "external-dns.alpha.kubernetes.io/hostname";
 
@@ -100,13 +97,9 @@ pub fn trials(checker: &Checker, mutations: &Mutations) -> Vec<Trial> {
 
 /// A cluster, as a tree has it.
 struct Cluster<'a> {
-    checker: &'a Checker,
     plane: &'a ControlPlane,
-    tree: &'a Path,
-    name: &'a str,
+    delivered: Delivered<'a>,
     zone: String,
-    /// Of its add-ons.
-    applications: Vec<Value>,
 }
 
 impl<'a> Cluster<'a> {
@@ -116,17 +109,11 @@ impl<'a> Cluster<'a> {
         tree: &'a Path,
         name: &'a str,
     ) -> Result<Self> {
-        let addons = tree.join(ADDONS);
-        let file = addons.join(format!("clusters/{name}.yaml"));
-        let facts: Value = yaml(&file)?;
-        let applications = checker.render_chart(&addons, &[file], &[ACCOUNT])?;
+        let facts: Value = yaml(&tree.join(format!("{ADDONS}/clusters/{name}.yaml")))?;
         Ok(Self {
-            checker,
             plane,
-            tree,
-            name,
+            delivered: Delivered::of(checker, tree, name)?,
             zone: text(&facts, "/cluster/zone").to_owned(),
-            applications: parsed(&applications)?,
         })
     }
 
@@ -165,10 +152,12 @@ impl<'a> Cluster<'a> {
     /// The records that it is to make. A load balancer has a name, so each is a CNAME; of that, and of
     /// the TTL that is not said here, Route 53's provider makes an alias.
     fn records(&self) -> BTreeSet<String> {
-        let names = NAMES.iter().find(|(cluster, _)| *cluster == self.name);
+        let names = NAMES
+            .iter()
+            .find(|(cluster, _)| *cluster == self.delivered.cluster);
         let names = names.into_iter().flat_map(|(_, names)| *names);
         let records = names.flat_map(|(name, service)| {
-            let owned = format!("external-dns/owner={}", self.name);
+            let owned = format!("external-dns/owner={}", self.delivered.cluster);
             let resource = format!("external-dns/resource=service/{service}");
             [
                 format!("{name} 0 IN CNAME  {} []", balancer(service)),
@@ -181,42 +170,24 @@ impl<'a> Cluster<'a> {
     /// All that could make a name.
     fn objects(&self) -> Result<Vec<Value>> {
         let mut objects = self.by_hand();
-        for application in &self.applications {
+        for application in &self.delivered.applications {
             let namespace = text(application, "/spec/destination/namespace");
-            for source in list(application, "/spec/sources") {
-                let (Some(path), true) = (source["path"].as_str(), source["helm"].is_object())
-                else {
-                    continue;
-                };
-                let values = values_file(&source["helm"]["valuesObject"])?;
-                let chart = self.tree.join(path);
-                let made = self
-                    .checker
-                    .render_chart(chart, &[values.to_path_buf()], &[])?;
-                for mut object in parsed(&made)? {
-                    if ["Gateway", "Service"].contains(&text(&object, "/kind")) {
-                        object["metadata"]["namespace"] = namespace.into();
-                        objects.push(object);
-                    }
+            for mut object in self.delivered.objects(application)? {
+                if ["Gateway", "Service"].contains(&text(&object, "/kind")) {
+                    object["metadata"]["namespace"] = namespace.into();
+                    objects.push(object);
                 }
             }
         }
-        if let Some(values) = service_values().remove(self.name) {
-            let within = |file: PathBuf| Ok(self.tree.join(file.strip_prefix(root())?));
-            let values: Vec<PathBuf> = values.into_iter().map(within).collect::<Result<_>>()?;
-            let chart = self.tree.join(CHART);
-            let route = ["--show-only", "templates/route.yaml"];
-            let route = self
-                .checker
-                .template("hello", NAMESPACE, chart, &values, &route)?;
-            for (namespace, hostname) in [(NAMESPACE, ""), (FOREIGN, "route.")] {
-                for mut route in parsed(&route)? {
-                    route["metadata"]["namespace"] = namespace.into();
-                    if !hostname.is_empty() {
-                        route["spec"]["hostnames"] = json!([format!("{hostname}{}", self.zone)]);
-                    }
-                    objects.push(route);
+        let route = ["--show-only", "templates/route.yaml"];
+        let routes = self.delivered.service(NAMESPACE, &route)?;
+        for (namespace, hostname) in [(NAMESPACE, ""), (FOREIGN, "route.")] {
+            for mut route in routes.clone() {
+                route["metadata"]["namespace"] = namespace.into();
+                if !hostname.is_empty() {
+                    route["spec"]["hostnames"] = json!([format!("{hostname}{}", self.zone)]);
                 }
+                objects.push(route);
             }
         }
         Ok(objects)
@@ -226,13 +197,10 @@ impl<'a> Cluster<'a> {
     /// not theirs: Terraform's, and one of another domain.
     fn by_hand(&self) -> Vec<Value> {
         let mut services = Vec::new();
-        for application in &self.applications {
+        for application in &self.delivered.applications {
             let namespace = text(application, "/spec/destination/namespace");
             let addon = addon_of(application).unwrap_or_default();
-            let values = application.pointer("/spec/sources/0/helm/valuesObject");
-            let annotations = values
-                .into_iter()
-                .flat_map(|values| at(values, "annotations"));
+            let annotations = at(values(application), "annotations").into_iter();
             let annotations = annotations.filter(|annotations| annotations[ANNOTATION].is_string());
             services.extend(annotations.map(|annotations| service(namespace, addon, annotations)));
         }
@@ -321,14 +289,11 @@ impl<'a> Cluster<'a> {
     /// The program, as its chart would start it with our values, in the rights that the chart gives it;
     /// but with a provider that has a zone in its memory. The chart is the one in the program's module.
     fn external_dns(&self) -> Result<Command> {
-        let mut applications = self.applications.iter();
-        let application =
-            applications.find(|one| addon_of(one).is_ok_and(|addon| addon == "external-dns"));
-        let application = application.with_context(|| format!("{} has none", self.name))?;
-        let values = values_file(&application["spec"]["sources"][0]["helm"]["valuesObject"])?;
+        let application = self.delivered.application("external-dns")?;
+        let values = values_file(values(application))?;
         let namespace = text(application, "/spec/destination/namespace");
         let module = go::pinned_module("external-dns", "sigs.k8s.io/external-dns")?;
-        let made = parsed(&self.checker.template(
+        let made = parsed(&self.delivered.checker.template(
             "external-dns",
             namespace,
             module.join("charts/external-dns"),

@@ -3,6 +3,8 @@
 //! `cargo xtask test --part controllers` runs this, as root and with Go.
 
 mod alerts;
+mod backups;
+mod delivered;
 mod dns;
 
 use std::process::ExitCode;
@@ -39,6 +41,7 @@ fn main() -> Result<ExitCode> {
     let mut trials = Vec::new();
     trials.extend(alerts::trials(&checker, &mutations));
     trials.extend(dns::trials(&checker, &mutations));
+    trials.extend(backups::trials(&checker, &mutations));
     mutations.assert_all_used();
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
 }

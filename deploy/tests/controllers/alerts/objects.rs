@@ -5,13 +5,12 @@ use std::{fs, path::Path};
 use anyhow::{Context, Result};
 use cluster::{ADDRESS, kubectl::Kubectl};
 use deploy_tests::{
-    checker::{CHART, Checker, values_file},
+    checker::Checker,
     objects::{list, name, named, of_kind, text},
-    platform::{ACCOUNT, ADDONS, addon_of},
-    service_values,
 };
-use serde::Deserialize;
 use serde_json::{Value, json};
+
+use crate::delivered::{Delivered, values};
 
 /// A cluster whose alerts wake people.
 pub const CLUSTER: &str = "production-eu-central-1";
@@ -42,42 +41,18 @@ pub struct Objects {
 impl Objects {
     /// Those of `tree`.
     pub fn of(checker: &Checker, tree: &Path) -> Result<Self> {
-        let values = tree.join(format!("{ADDONS}/clusters/{CLUSTER}.yaml"));
-        let applications = checker.render_chart(tree.join(ADDONS), &[values], &[ACCOUNT])?;
-        let applications = documents(&applications)?;
-        let application = |addon: &str| {
-            let mut all = applications.iter();
-            let found = all.find(|one| addon_of(one).is_ok_and(|of| of == addon));
-            found.with_context(|| format!("{CLUSTER} has no {addon}"))
-        };
-        let made = |application: &Value| {
-            let mut sources = list(application, "/spec/sources").iter();
-            let source = sources.find(|source| source["path"].is_string());
-            let source = source.context("it has no objects")?;
-            let values = values_file(&source["helm"]["valuesObject"])?;
-            let chart = tree.join(text(source, "/path"));
-            documents(&checker.render_chart(chart, &[values.to_owned()], &[])?)
-        };
-        let stack = application("kube-prometheus-stack")?;
-        let mut platform = made(stack)?;
-        platform.extend(made(application("storage")?)?);
-
-        let values = service_values()
-            .remove(CLUSTER)
-            .context("no such cluster")?;
-        let values = values.iter().map(|file| {
-            let file = file.strip_prefix(tools::root())?;
-            anyhow::Ok(tree.join(file))
-        });
-        let values: Vec<_> = values.collect::<Result<_>>()?;
+        let delivered = Delivered::of(checker, tree, CLUSTER)?;
+        let stack = delivered.application("kube-prometheus-stack")?;
+        let mut platform = delivered.objects(stack)?;
+        platform.extend(delivered.objects(delivered.application("storage")?)?);
         let interval = format!("monitoring.interval={INTERVAL}");
-        let service = checker.render_chart(tree.join(CHART), &values, &[&interval])?;
+        let service = delivered.service(SERVICE, &["--set", &interval])?;
         Ok(Self {
             release: text(stack, "/spec/sources/0/helm/releaseName").to_owned(),
             namespace: text(stack, "/spec/destination/namespace").to_owned(),
-            service: documents(&service)?,
+            service,
             platform,
-            values: stack["spec"]["sources"][0]["helm"]["valuesObject"].clone(),
+            values: values(stack).clone(),
         })
     }
 
@@ -279,18 +254,6 @@ impl Objects {
         }});
         Ok([pod, status])
     }
-}
-
-/// The objects of YAML documents.
-fn documents(yaml: &str) -> Result<Vec<Value>> {
-    let documents = yaml_serde::Deserializer::from_str(yaml);
-    let objects = documents.map(Value::deserialize);
-    let objects: Vec<Value> = objects.collect::<Result<_, _>>()?;
-    let mut objects = objects.into_iter();
-    Ok(objects
-        .by_ref()
-        .filter(|object| !object.is_null())
-        .collect())
 }
 
 /// A secret of this run, which no file of the project has.
