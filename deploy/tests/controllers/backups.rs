@@ -65,8 +65,9 @@ pub fn trials(checker: &Checker, mutations: &Mutations) -> Vec<Trial> {
     let trials = checks.map(|(name, check)| {
         let checker = checker.clone();
         mutations.trials(name, move |tree| {
-            // What a run has left that did not get to its end.
-            clean(&plane()?.kubectl)?;
+            let plane = plane()?;
+            controllers(plane)?;
+            clean(&plane.kubectl)?;
             let run = Run::start(&checker, tree)?;
             let outcome = check(&run);
             // Its own end would take half a minute.
@@ -178,7 +179,6 @@ struct Run {
 impl Run {
     fn start(checker: &Checker, tree: &Path) -> Result<Self> {
         let plane = plane()?;
-        controllers(plane)?;
         let delivered = Delivered::of(checker, tree, CLUSTER)?;
         let addon = delivered.application(VELERO)?;
         is_pinned(values(addon))?;
@@ -305,7 +305,7 @@ impl Run {
     }
 }
 
-/// Takes away what the next run is not to find.
+/// Takes away what others have left, and a run that did not get to its end.
 fn clean(kubectl: &Kubectl) -> Result<()> {
     let (gone, kinds) = (
         "--ignore-not-found",
