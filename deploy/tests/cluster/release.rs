@@ -124,10 +124,14 @@ impl Deref for Release {
 
 fn answers(site: &Release) -> Result<()> {
     site.wait_for("v1", 2)?;
-    // The operator's Service has the address; kube-proxy leads from it to a pod.
+    // The operator's Service has the address; kube-proxy leads from it to a pod, and hears of one that
+    // has gone a moment later.
     let service = site.get(&["service", "hello-v1"])?;
-    let address = text(&service, "/spec/clusterIP").to_owned();
-    let mut client = Connection::open_at(SocketAddr::new(address.parse()?, 80))?;
+    let address = SocketAddr::new(text(&service, "/spec/clusterIP").parse()?, 80);
+    let (limit, interval) = (Duration::from_secs(30), Duration::from_millis(200));
+    let mut client = wait_until("a connection to the Service", limit, interval, || {
+        anyhow::Ok(Connection::open_at(address).ok())
+    })?;
     let json = [("content-type", "application/json")];
     let body = br#"{"dateOfBirth":"1990-06-20"}"#;
     let saved = client.exchange("PUT", "/hello/Cluster", &json, body)?;
