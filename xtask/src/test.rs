@@ -260,7 +260,6 @@ fn all_needs(chosen: &[Choice]) -> Vec<&'static str> {
     }
     if BY_NAME.iter().any(|part| chosen.contains(part)) {
         all.extend(cluster::API_SERVER);
-        all.push("kube-controller-manager");
     }
     all
 }

@@ -74,7 +74,12 @@ pub const NODE: &[&str] = &[
 ];
 
 /// Those of Argo CD.
-pub const ARGO_CD: &[&str] = &["argocd-application-controller", "helm", "redis-server"];
+pub const ARGO_CD: &[&str] = &[
+    "argocd-application-controller",
+    "helm",
+    "kube-controller-manager",
+    "redis-server",
+];
 
 /// Those of the platform's controllers, and what they are tried with.
 pub const CONTROLLERS: &[&str] = &[

@@ -124,8 +124,8 @@ impl Deref for Release {
 
 fn answers(site: &Release) -> Result<()> {
     site.wait_for("v1", 2)?;
-    // The operator's Service has the address; kube-proxy leads from it to a pod, and hears of one that
-    // has gone a moment later.
+    // The operator's Service has the address; kube-proxy leads from it to a pod, and its rules lag
+    // behind the endpoints.
     let service = site.get(&["service", "hello-v1"])?;
     let address = SocketAddr::new(text(&service, "/spec/clusterIP").parse()?, 80);
     let (limit, interval) = (Duration::from_secs(30), Duration::from_millis(200));

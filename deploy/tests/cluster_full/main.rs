@@ -24,8 +24,7 @@ use site::Site;
 
 fn main() -> Result<ExitCode> {
     let mut arguments = Arguments::from_args();
-    let controllers = &["kube-controller-manager"];
-    let programs = [cluster::API_SERVER, cluster::ARGO_CD, controllers].concat();
+    let programs = [cluster::API_SERVER, cluster::ARGO_CD].concat();
     if !arguments.list
         && let Some(ended) = namespace::enter(&programs)?
     {

@@ -1,5 +1,5 @@
 //! Velero itself, with moto for S3 and EBS: what it saves of a cluster by our schedules, it restores
-//! into a cluster that has lost it, by the commands of docs/operations.md.
+//! into a cluster that has lost it, by Velero's own CLI.
 //!
 //! The chart of Velero is no Go module, so its arguments and its rights, the administrator's, are by
 //! hand. The objects of hello are there without the controllers that would act on them, and its volume
@@ -14,7 +14,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, ensure};
-use cluster::{control_plane::ControlPlane, kubectl::Kubectl};
+use cluster::{control_plane::ControlPlane, kubectl::Kubectl, site::NAMESPACE as HELLO};
 use deploy_tests::{
     checker::{Checker, none, succeeded},
     moto::Moto,
@@ -24,6 +24,7 @@ use deploy_tests::{
 use harness::{client::Connection, process::Process, wait::wait_until};
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
+use tools::fetch::go;
 
 use crate::{
     delivered::{Delivered, values},
@@ -33,7 +34,6 @@ use crate::{
 /// The one whose hello has a volume: its Postgres is in the cluster.
 const CLUSTER: &str = "dev";
 
-const HELLO: &str = "hello";
 const VELERO: &str = "velero";
 
 /// A namespace of the platform, with what is not in Git.
@@ -311,7 +311,7 @@ fn clean(kubectl: &Kubectl) -> Result<()> {
         "--ignore-not-found",
         kubectl.run(&["api-resources", "--api-group=velero.io", "--output=name"])?,
     );
-    // Without Velero nobody would take its finalizers away.
+    // Velero, which removes its own finalizers, does not run.
     for kind in kinds.lines() {
         for object in list(&kubectl.get(&[kind, "--namespace", VELERO])?, "/items") {
             kubectl.run(&[
@@ -353,43 +353,34 @@ fn controllers(plane: &ControlPlane) -> Result<()> {
 /// The plugin that runs here is the one that the cluster gets: each Velero has its own.
 fn is_pinned(values: &Value) -> Result<()> {
     let image = text(values, "/initContainers/0/image");
-    let pins = fs::read_to_string(tools::root().join("crates/tools/go/velero/go.mod"))?;
-    let (image, tag) = image
-        .rsplit_once(':')
-        .context("the plugin's image has a tag")?;
-    let plugin = image.trim_start_matches("docker.io/");
-    let pin = format!(
-        "github.com/vmware-tanzu/{} {tag}",
-        plugin.rsplit('/').next().unwrap_or_default()
-    );
+    let (_, tag) = image.rsplit_once(':').context("its image has a tag")?;
+    let module = go::pinned_module(VELERO, "github.com/vmware-tanzu/velero-plugin-for-aws")?;
     ensure!(
-        pins.contains(&pin),
-        "{plugin}:{tag} is not what runs here: no {pin} in go.mod"
+        module.ends_with(format!("velero-plugin-for-aws@{tag}")),
+        "{image} is not what runs here: {}",
+        module.display()
     );
     Ok(())
 }
 
 /// Starts the server, as the service account that the role is of.
 fn start(plane: &ControlPlane, moto: &Moto, directory: &Path) -> Result<Process> {
-    let account = format!("{VELERO}:{VELERO}");
-    let binding = [
-        "create",
-        "clusterrolebinding",
-        VELERO,
-        "--clusterrole=cluster-admin",
-    ];
-    let subject = format!("--serviceaccount={account}");
-    let dry = ["--dry-run=client", "--output=json"];
-    let binding = plane
-        .kubectl
-        .run(&[&binding, &[subject.as_str()][..], &dry].concat())?;
-    plane.kubectl.apply(&binding, &[])?;
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": VELERO},
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io",
+            "kind": "ClusterRole",
+            "name": "cluster-admin",
+        },
+        "subjects": [{"kind": "ServiceAccount", "name": VELERO, "namespace": VELERO}],
+    });
+    plane.kubectl.apply(&binding.to_string(), &[])?;
+    let user = format!("system:serviceaccount:{VELERO}:{VELERO}");
     // A colon, as its user has, would part two files.
     let kubeconfig = directory.join("kubeconfig");
-    fs::copy(
-        plane.kubeconfig(&format!("system:serviceaccount:{account}"), "")?,
-        &kubeconfig,
-    )?;
+    fs::copy(plane.kubeconfig(&user, "")?, &kubeconfig)?;
     // It takes every program in there for a plugin.
     let (plugin, plugins) = ("velero-plugin-for-aws", directory.join("plugins"));
     fs::create_dir(&plugins)?;
@@ -492,7 +483,7 @@ fn claimed(volume: &str) -> Vec<Value> {
     ]
 }
 
-/// The account with which certificates are asked for, and what somebody made in a bad night.
+/// The account of the ACME server, and a change that was made by hand.
 fn lost_with_a_cluster() -> Vec<Value> {
     vec![
         json!({

@@ -103,15 +103,15 @@ fn scraped(mut counts: Counts) -> Counts {
 /// The requests that found the host ready, as [`exact`] and [`bounded`] get it.
 const PROBED: &[(&str, &str, u16)] = &[("GET", "/livez", 200)];
 
-/// The counts of a host that nobody is asking anything, and that has answered these requests. They may
-/// stand still before it has counted them all: a disk that others keep busy takes its time.
+/// The counts of an idle host that has answered these requests. They may stand still before it has counted
+/// them all, where the disk is busy.
 fn settled(port: u16, answered: &[(&str, &str, u16)]) -> Result<Counts> {
     let answered = answered.iter();
     let answered: Vec<_> = answered
         .map(|(method, route, status)| labels(method, route, *status))
         .collect();
     let mut before = None;
-    wait_until("counts that stand still", LAG, INTERVAL, || {
+    wait_until("all counts, standing still", LAG, INTERVAL, || {
         let now = Scrape::of(port)?.requests()?;
         let is_settled = before.take().map(scraped).as_ref() == Some(&now);
         before = Some(now.clone());
