@@ -5,8 +5,8 @@ use crate::{birthday::DateOfBirth, username::Username};
 
 const PREFIX: &str = "user.";
 
-/// The key of no user, to probe whether a store is available.
-pub const PROBE_KEY: &str = PREFIX;
+/// The key of no user, to probe whether a store is available. NATS allows no dot at the end.
+pub const PROBE_KEY: &str = "user.-";
 
 /// The key of `username`: `user.Ada`.
 ///
