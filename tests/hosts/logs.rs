@@ -11,7 +11,10 @@ use std::{
 
 use anyhow::{Result, bail, ensure};
 use chrono::DateTime;
-use harness::host::{Setup, Store};
+use harness::{
+    host::{Setup, Store},
+    postgres::Postgres,
+};
 use libtest_mimic::Trial;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -182,8 +185,16 @@ fn not_counted(under_test: HostUnderTest) -> Result<()> {
             fs::create_dir_all(data.join(".wash/data"))?;
             fs::write(data.join(".wash/data/metrics"), "")?;
         }
+        // Users and counters are in one NATS, so the users are in Postgres here.
+        HostKind::WasmcloudP3 => no_store(&under_test, data)?,
     }
+    let database = TempDir::new()?;
+    let server = (under_test.kind == HostKind::WasmcloudP3)
+        .then(|| Postgres::start(database.path()))
+        .transpose()?;
+    let address = server.as_ref().map(Postgres::service);
     let host = under_test.start_with(Setup {
+        store: address.as_ref().map_or(Store::Shipped, Store::Postgres),
         settings: &[("metrics", "\"on\"")],
         ..Setup::shipped(data, None)
     })?;

@@ -184,7 +184,7 @@ impl HostUnderTest {
                 segments::one_per_response(key_value, it.kind)
             }),
         ]);
-        if self.kind == HostKind::SpinP3 {
+        if self.kind.is_p3() {
             trials.extend(instances::trials(self));
         }
         trials.extend(linearizable::trials(self, today));
@@ -293,6 +293,13 @@ fn imports(under_test: HostUnderTest) -> Result<()> {
             "wasmcloud:postgres/types@0.1.1-draft",
             "wasmcloud:postgres/query@0.1.1-draft",
         ],
+        HostKind::WasmcloudP3 => &[
+            "wasi:keyvalue/atomics@0.2.0-draft",
+            "wasi:keyvalue/store@0.2.0-draft",
+            "wasi:config/store@0.2.0-rc.1",
+            "wasmcloud:postgres/types@0.2.0",
+            "wasmcloud:postgres/query@0.2.0",
+        ],
     };
     // The file system is the standard library's, with some compilers: an import grants no file.
     let packages = ["cli", "clocks", "filesystem", "http", "io", "random"];
@@ -309,7 +316,7 @@ fn imports(under_test: HostUnderTest) -> Result<()> {
             return Some(false);
         }
         let patch = version.strip_prefix("0.2.").or_else(|| {
-            let is_p3 = under_test.kind == HostKind::SpinP3;
+            let is_p3 = under_test.kind.is_p3();
             version.strip_prefix("0.3.").filter(|_| is_p3)
         });
         Some(packages.contains(&package) && patch?.parse::<u8>().is_ok())
@@ -323,7 +330,7 @@ fn imports(under_test: HostUnderTest) -> Result<()> {
         ensure!(imports.contains(import), "it does not import {import}");
     }
     let export = match under_test.kind {
-        HostKind::SpinP3 => "export wasi:http/handler@0.3.0",
+        HostKind::SpinP3 | HostKind::WasmcloudP3 => "export wasi:http/handler@0.3.0",
         HostKind::Spin | HostKind::Wasmcloud => "export wasi:http/incoming-handler@0.2.",
     };
     ensure!(wit.contains(export), "it exports something else: {wit}");
@@ -384,7 +391,7 @@ fn unopened(under_test: HostUnderTest) -> Result<()> {
 }
 
 /// Puts something of the wrong kind where the users should be: a directory for Spin's SQLite file,
-/// a file for wasmCloud's directory. (Permissions would not stop root.)
+/// a file for wasmCloud's directory, or that of its NATS. (Permissions would not stop root.)
 fn no_store(under_test: &HostUnderTest, directory: &Path) -> Result<()> {
     match under_test.kind {
         HostKind::Spin | HostKind::SpinP3 => {
@@ -393,6 +400,11 @@ fn no_store(under_test: &HostUnderTest, directory: &Path) -> Result<()> {
         HostKind::Wasmcloud => {
             fs::create_dir_all(directory.join(".wash/data"))?;
             fs::write(directory.join(".wash/data/default"), "")?;
+        }
+        // NATS goes on without a place for streams.
+        HostKind::WasmcloudP3 => {
+            fs::create_dir_all(directory.join(".wash"))?;
+            fs::write(directory.join(".wash/nats"), "")?;
         }
     }
     Ok(())

@@ -64,7 +64,7 @@ fn counting(under_test: &HostUnderTest) -> Result<(u16, Box<dyn Any>)> {
             let started = under_test.start(Store::Shipped)?;
             (started.0.port, Box::new(started))
         }
-        HostKind::Wasmcloud => {
+        HostKind::Wasmcloud | HostKind::WasmcloudP3 => {
             let pair = Pair::start(under_test)?;
             (pair.host.port, Box::new(pair))
         }

@@ -52,7 +52,9 @@ pub fn trials(under_test: &HostUnderTest) -> Vec<Trial> {
         ),
         trial("a lock that is held is 503 within 5 s", locked),
         match under_test.kind {
-            HostKind::SpinP3 => trial("a server that never answers is 503 within 5 s", timed_out),
+            HostKind::SpinP3 | HostKind::WasmcloudP3 => {
+                trial("a server that never answers is 503 within 5 s", timed_out)
+            }
             HostKind::Spin | HostKind::Wasmcloud => trial(
                 "a server that never answers holds up no other request",
                 never_answers,
@@ -184,7 +186,7 @@ fn no_address(under_test: HostUnderTest) -> Result<()> {
             "the store is misconfigured",
             "the variable `postgres_host` is not set",
         ),
-        HostKind::Wasmcloud => (UNAVAILABLE, "failed to get connection"),
+        HostKind::Wasmcloud | HostKind::WasmcloudP3 => (UNAVAILABLE, "failed to get connection"),
     };
     let (host, directory) = under_test.start(Store::Named("postgres"))?;
     refuses_service(&host, detail, "postgres")?;
@@ -508,7 +510,9 @@ fn tls(under_test: HostUnderTest) -> Result<()> {
             Ok(())
         }
         // wash 2.10 trusts the public CAs alone, and has no setting for another.
-        HostKind::Wasmcloud => refuses_service(&host, UNAVAILABLE, "postgres"),
+        HostKind::Wasmcloud | HostKind::WasmcloudP3 => {
+            refuses_service(&host, UNAVAILABLE, "postgres")
+        }
     }
 }
 

@@ -33,8 +33,8 @@ pub fn trials(under_test: &HostUnderTest) -> Vec<Trial> {
                 spin_up_with_metrics,
             ),
         ],
-        // spin.toml is of the component for WASI 0.2.
-        HostKind::SpinP3 => Vec::new(),
+        // spin.toml and .wash/config.yaml are of the component for WASI 0.2.
+        HostKind::SpinP3 | HostKind::WasmcloudP3 => Vec::new(),
         HostKind::Wasmcloud => vec![under_test.trial("`wash dev` alone keeps users", wash_dev)],
     }
 }

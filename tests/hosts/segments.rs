@@ -27,11 +27,7 @@ pub fn one_per_response(port: u16, kind: HostKind) -> Result<()> {
         }
         // On WASI 0.3 a thread of the host's that is late splits a response: a few of a thousand,
         // and more beside other trials. With a turn less before the response, it is most of them.
-        let allowed = if kind == HostKind::SpinP3 {
-            REQUESTS / 10
-        } else {
-            0
-        };
+        let allowed = if kind.is_p3() { REQUESTS / 10 } else { 0 };
         ensure!(
             split <= allowed,
             "{split} of {REQUESTS} responses for {path} came in two segments"

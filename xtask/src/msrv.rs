@@ -16,9 +16,7 @@ use crate::check::{native, packages};
 pub fn run() -> Result<()> {
     // The workspace's, as every package's but one: the bindings for WASI 0.3 ask for a newer Rust.
     let oldest = env!("CARGO_PKG_RUST_VERSION");
-    let (p3, others): (Vec<_>, Vec<_>) = HostKind::ALL
-        .into_iter()
-        .partition(|host| *host == HostKind::SpinP3);
+    let (p3, others): (Vec<_>, Vec<_>) = HostKind::ALL.into_iter().partition(|host| host.is_p3());
     let mut native = native("check");
     native.arg("--all-targets");
     build_with(oldest, vec![native, wasm(&others)])?;

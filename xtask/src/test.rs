@@ -60,6 +60,8 @@ pub enum Choice {
     Docs,
     /// The rest of the component's tests on wasmCloud
     Wasmcloud,
+    /// The rest of them on wasmCloud, on WASI 0.3
+    WasmcloudP3,
     /// The rest of them on Spin
     Spin,
     /// The rest of them on Spin, on WASI 0.3
@@ -133,6 +135,7 @@ impl Skip {
                 &[
                     Choice::Postgres,
                     Choice::Wasmcloud,
+                    Choice::WasmcloudP3,
                     Choice::Spin,
                     Choice::SpinP3,
                 ],
@@ -229,7 +232,7 @@ fn needs(part: Choice) -> &'static [&'static str] {
             TARGET,
             "wash",
         ],
-        Choice::Wasmcloud => &[
+        Choice::Wasmcloud | Choice::WasmcloudP3 => &[
             "curl",
             "porcupine",
             "postgres",
@@ -255,6 +258,9 @@ fn all_needs(chosen: &[Choice]) -> Vec<&'static str> {
         .flat_map(|part| needs(*part))
         .copied()
         .collect();
+    if all.contains(&"wash") {
+        all.extend(["docker-registry", "nats-server"]); // for `wash host`
+    }
     if chosen.contains(&Choice::Cluster) {
         all.extend(crate::cluster::programs());
     }
@@ -345,11 +351,12 @@ pub fn run(options: &Options) -> Result<()> {
     let mut skipped = Vec::new();
     for (kind, choice) in [
         (HostKind::Wasmcloud, Choice::Wasmcloud),
+        (HostKind::WasmcloudP3, Choice::WasmcloudP3),
         (HostKind::Spin, Choice::Spin),
         (HostKind::SpinP3, Choice::SpinP3),
     ] {
         let filters = filters(&chosen, choice);
-        let has_to_run = named || kind == HostKind::Wasmcloud;
+        let has_to_run = named || !kind.is_spin();
         if filters.is_empty() {
         } else if !has_to_run && tools::find(kind).is_none() {
             skipped.push(Part::skipped(

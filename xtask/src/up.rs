@@ -59,19 +59,12 @@ pub fn run(options: &Options) -> Result<()> {
     let url = options.url.as_deref().map(Address::parse).transpose()?;
     let (mut kind, program) = choose(options.host)?;
     match options.wasi {
-        Some(Wasi::P3) => {
-            ensure!(
-                kind.is_spin(),
-                "hello's component for WASI 0.3 is for Spin 4.1 or later: take --wasi 0.2 on wasmCloud"
-            );
-            kind = HostKind::SpinP3;
-        }
-        Some(Wasi::P2) => {
-            ensure!(
-                kind != HostKind::SpinP3,
-                "--host spin-p3 is WASI 0.3: take --host spin with --wasi 0.2"
-            );
-        }
+        Some(Wasi::P3) => kind = kind.on_p3(),
+        Some(Wasi::P2) => ensure!(
+            !kind.is_p3(),
+            "--host {kind} is WASI 0.3: take --host {} with --wasi 0.2",
+            kind.family()
+        ),
         None if options.host.is_none()
             && kind.is_spin()
             && HostKind::SpinP3.require(&program).is_ok() =>

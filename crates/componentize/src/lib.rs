@@ -57,7 +57,7 @@ pub fn build_floor(host: HostKind) -> Result<PathBuf> {
 pub fn build_sandbox(host: HostKind) -> Result<PathBuf> {
     let features: &[&str] = match host {
         HostKind::Spin | HostKind::SpinP3 => &["--features", "spin"],
-        HostKind::Wasmcloud => &[],
+        HostKind::Wasmcloud | HostKind::WasmcloudP3 => &[],
     };
     build_beside(host, "sandbox", "hello-sandbox", features)
 }

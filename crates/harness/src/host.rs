@@ -6,11 +6,10 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, ExitStatus},
     sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use url::Url;
 use yaml_serde::Value;
 
 use crate::{
@@ -19,6 +18,8 @@ use crate::{
     postgres::Address,
     process::Process,
     runtime_config,
+    wait::wait_until,
+    wash_host::{WashHost, Workload},
 };
 use tools::{HostKind, root, run::announce, target};
 
@@ -37,9 +38,15 @@ const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// A host process that serves, with all that it has started. Dropping it ends them.
 #[derive(Debug)]
 pub struct Host {
-    process: Process,
+    running: Running,
     /// The port that it serves on, of the loopback address.
     pub port: u16,
+}
+
+#[derive(Debug)]
+enum Running {
+    Process(Process),
+    Wash(WashHost),
 }
 
 /// What differs from the shipped configuration.
@@ -79,6 +86,23 @@ impl<'a> Setup<'a> {
             earlier: None,
             environment: &[],
         }
+    }
+}
+
+impl Setup<'_> {
+    /// What the host's process gets in its environment.
+    fn add_environment(&self, command: &mut Command) {
+        if let Some(file) = self.root_certificate {
+            command.env("SSL_CERT_FILE", file);
+        }
+        if let Some(endpoint) = self.telemetry {
+            // A span is sent within 200 ms, not within 5 s: somebody is waiting for it.
+            command
+                .env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+                .env("OTEL_BSP_SCHEDULE_DELAY", "200");
+        }
+        let environment = self.environment.iter();
+        command.envs(environment.map(|(name, value)| (name, value)));
     }
 }
 
@@ -173,18 +197,12 @@ impl Host {
         let mut command = match kind {
             HostKind::Spin | HostKind::SpinP3 => spin(program, artifact, port, &setup)?,
             HostKind::Wasmcloud => wash(program, artifact, port, &setup)?,
+            HostKind::WasmcloudP3 => {
+                let running = wash_host(program, artifact, port, &setup).map(Running::Wash)?;
+                return Ok(Self { running, port });
+            }
         };
-        if let Some(file) = setup.root_certificate {
-            command.env("SSL_CERT_FILE", file);
-        }
-        if let Some(endpoint) = setup.telemetry {
-            // A span is sent within 200 ms, not within 5 s: somebody is waiting for it.
-            command
-                .env("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
-                .env("OTEL_BSP_SCHEDULE_DELAY", "200");
-        }
-        let environment = setup.environment.iter();
-        command.envs(environment.map(|(name, value)| (name, value)));
+        setup.add_environment(&mut command);
         let is_ready = || client::is_ok(port, "/livez");
         let started = Process::start_server(&mut command, setup.log, START_TIMEOUT, is_ready);
         if kind.is_spin() {
@@ -192,7 +210,7 @@ impl Host {
             fs::remove_file(runtime_config::file(port))?;
         }
         Ok(Self {
-            process: started?,
+            running: Running::Process(started?),
             port,
         })
     }
@@ -204,18 +222,37 @@ impl Host {
 
     /// Waits until the host ends by itself; a signal to this process ends both before that.
     pub fn wait(&mut self) -> Result<ExitStatus> {
-        self.process.wait()
+        match &mut self.running {
+            Running::Process(process) => process.wait(),
+            Running::Wash(host) => host.process_mut().wait(),
+        }
+    }
+
+    fn process(&self) -> &Process {
+        match &self.running {
+            Running::Process(process) => process,
+            Running::Wash(host) => host.process(),
+        }
     }
 
     /// The number of the host's process.
     #[must_use]
     pub fn id(&self) -> u32 {
-        self.process.id()
+        self.process().id()
+    }
+
+    /// When its process was started.
+    #[must_use]
+    pub fn started(&self) -> Instant {
+        self.process().started()
     }
 
     /// Ends the host without a warning.
     pub fn kill(self) -> Result<()> {
-        self.process.kill()
+        match self.running {
+            Running::Process(process) => process.kill(),
+            Running::Wash(host) => host.kill(),
+        }
     }
 }
 
@@ -280,10 +317,7 @@ fn wash(program: &Path, artifact: &Path, port: u16, setup: &Setup) -> Result<Com
             settings.extend([("store", "postgres"), ("metrics", "on")]);
             config["dev"]["host_interfaces"][0]["config"]["database"] =
                 address.database.clone().into();
-            let mut server = Url::parse(&address.url())?;
-            server.set_path("");
-            server.query_pairs_mut().append_pair("connect_timeout", "2");
-            config["dev"]["postgres_url"] = server.to_string().into();
+            config["dev"]["postgres_url"] = address.url_for_wash()?.into();
             // Nothing but counters is in key-value then, and they belong into memory.
             let dev = config["dev"]
                 .as_mapping_mut()
@@ -306,6 +340,42 @@ fn wash(program: &Path, artifact: &Path, port: u16, setup: &Setup) -> Result<Com
         .args(["dev", "--non-interactive", "--log-level", "warn"])
         .current_dir(directory);
     Ok(command)
+}
+
+fn wash_host(program: &Path, artifact: &Path, port: u16, setup: &Setup) -> Result<WashHost> {
+    let mut settings = vec![("store", "key-value")];
+    let mut database = "hello";
+    let postgres = match setup.store {
+        Store::Shipped => None,
+        Store::Named(name) => {
+            settings.push(("store", name));
+            None
+        }
+        Store::Postgres(address) => {
+            settings.push(("store", "postgres"));
+            database = &address.database;
+            Some(address)
+        }
+        Store::Redis(_) => bail!("`wash host` keeps users in NATS or Postgres, and in no Redis"),
+    };
+    settings.extend(setup.settings);
+    let prepare = |command: &mut Command| setup.add_environment(command);
+    let host = WashHost::start_with(program, port, setup.data, postgres, setup.log, prepare)?;
+    host.start_workload(&Workload {
+        name: "hello",
+        image: &host.push(artifact)?,
+        hosts: &["localhost", "127.0.0.1"],
+        settings: &settings,
+        database,
+        is_p3: true,
+    })?;
+    wait_until(
+        "the workload",
+        START_TIMEOUT,
+        Duration::from_millis(20),
+        || anyhow::Ok(client::is_ok(port, "/livez").then_some(())),
+    )?;
+    Ok(host)
 }
 
 fn text(path: &Path) -> String {

@@ -3,8 +3,10 @@
 //! | module | job |
 //! | --- | --- |
 //! | [`host`] | a host with a component |
+//! | [`wash_host`] | wasmCloud's `wash host`, to which workloads come over NATS |
 //! | [`manifest`] | spin.toml with a label for the counters |
 //! | [`postgres`] | a real Postgres of one's own, and the migrations |
+//! | [`nats`] | a real NATS, and a client |
 //! | [`redis`] | a real Redis, whose every write is on the disk |
 //! | [`registry`] | a registry of OCI artifacts |
 //! | [`namespace`] | what runs a program in namespaces that end with it |
@@ -20,6 +22,7 @@ pub mod client;
 pub mod host;
 pub mod manifest;
 pub mod namespace;
+pub mod nats;
 pub mod postgres;
 pub mod process;
 pub mod redis;
@@ -27,3 +30,4 @@ pub mod registry;
 pub mod relay;
 mod runtime_config;
 pub mod wait;
+pub mod wash_host;

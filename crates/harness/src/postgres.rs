@@ -76,6 +76,15 @@ impl Address {
         format!("postgres://{user}:{password}@{host}:{port}/{database}?sslmode={sslmode}")
     }
 
+    /// As wasmCloud takes it, whose workloads name their database themselves; with a bound on how long a
+    /// connection may take.
+    pub fn url_for_wash(&self) -> Result<String> {
+        let mut url = Url::parse(&self.url())?;
+        url.set_path("");
+        url.query_pairs_mut().append_pair("connect_timeout", "2");
+        Ok(url.into())
+    }
+
     /// As the environment of Postgres's own clients.
     #[must_use]
     pub fn environment(&self) -> [(&'static str, String); 6] {

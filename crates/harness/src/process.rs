@@ -10,7 +10,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail};
@@ -35,6 +35,7 @@ pub struct Process {
     child: Child,
     group: Pid,
     signal: Signal,
+    started: Instant,
 }
 
 /// Ends all [`Process`]es of this process when it gets SIGINT, SIGTERM or SIGHUP, and then
@@ -71,6 +72,7 @@ impl Process {
         } else {
             command.stdout(std::io::stderr());
         }
+        let started = Instant::now();
         let child = command
             .stdin(Stdio::null())
             // A group of its own: Ctrl-C is for this process, which then ends the group.
@@ -83,6 +85,7 @@ impl Process {
             child,
             group,
             signal,
+            started,
         })
     }
 
@@ -115,6 +118,12 @@ impl Process {
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// When it was started.
+    #[must_use]
+    pub fn started(&self) -> Instant {
+        self.started
     }
 
     /// How it ended, if it has.

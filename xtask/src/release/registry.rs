@@ -80,6 +80,7 @@ pub fn publish(
         ("spin_component", HostKind::Spin),
         ("spin_p3_component", HostKind::SpinP3),
         ("wasmcloud_component", HostKind::Wasmcloud),
+        ("wasmcloud_p3_component", HostKind::WasmcloudP3),
     ] {
         let repository = format!("{registry}/hello-{kind}");
         let file = files().join(format!("{}.wasm", kind.component()));
