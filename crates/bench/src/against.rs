@@ -21,6 +21,7 @@ use crate::{
     compare::{hosts, label},
     load::{self, Measurement, Method, Service},
     report::Results,
+    serve,
 };
 
 /// What can be chosen.
@@ -60,8 +61,9 @@ pub fn run(options: &Options) -> Result<()> {
     let service = |name: String, kind: HostKind, artifact: &Path, tree: Option<&Path>| {
         let data = directory.join(&name);
         let store = address.as_ref().map_or(Store::Shipped, Store::Postgres);
-        let host = crate::start(kind, &program, artifact, free_port()?, store, &data, tree)?;
-        anyhow::Ok(Service::of(name, postgres.is_some(), host))
+        let port = free_port()?;
+        let server = serve(kind, &program, artifact, port, store, &data, tree)?;
+        anyhow::Ok(Service::of(name, postgres.is_some(), port, server))
     };
     let name = "the revision".to_owned();
     let mut services = vec![service(name, kind, &artifact, Some(&tree))?];

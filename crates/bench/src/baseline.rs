@@ -30,11 +30,6 @@ fn start(
     let log = directory.join("log");
     let is_ready = || client::is_ok(port, ready);
     let process = Process::start_server(command, Some(&log), START_TIMEOUT, is_ready)?;
-    Ok(Service {
-        name: name.to_owned(),
-        is_in_postgres: true,
-        is_floor: false,
-        port,
-        server: Server::Process(process),
-    })
+    let server = Server::Process(process);
+    Ok(Service::of(name.to_owned(), true, port, server))
 }

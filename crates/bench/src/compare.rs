@@ -27,7 +27,7 @@ use crate::{
     load::{self, Measurement, Method, Service, USERS},
     plot,
     report::{self, Cell, Results, table},
-    start,
+    serve,
     usage::usage,
 };
 
@@ -56,9 +56,15 @@ pub fn run(options: &Options) -> Result<()> {
     let wrk = load::prepare()?;
     let (tuned, tutorial) = (FastApi::tuned()?, FastApi::tutorial()?);
     let native = Native::build()?;
-    let (hosts, program) = hosts(options.measurement.host)?;
+    let (spins, program) = hosts(options.measurement.host)?;
+    let mut hosts: Vec<_> = spins.into_iter().map(|it| (it, program.clone())).collect();
+    hosts.retain(|(host, _)| host.is_spin());
+    let is_chosen = options.measurement.host.is_some_and(HostKind::is_spin);
+    if !is_chosen {
+        hosts.extend(wasmcloud()?);
+    }
     let mut floors = Vec::new();
-    for host in &hosts {
+    for (host, _) in &hosts {
         componentize::build(Some(*host))?;
         // wasmCloud's component has none.
         let floor = host.is_spin().then(|| componentize::build_floor(*host));
@@ -84,23 +90,32 @@ pub fn run(options: &Options) -> Result<()> {
 
     // The first is what the others are compared with.
     let mut services = vec![
-        tuned.start_tuned(cores, &database, &directory.join("fastapi"))?,
-        tutorial.start_tutorial(cores, &database, &directory.join("fastapi-tutorial"))?,
-        native.start(&database, &directory.join("native"))?,
+        tuned.start_tuned(cores, free_port()?, &database, &directory.join("fastapi"))?,
+        tutorial.start_tutorial(cores, free_port()?, &database, &directory.join("tutorial"))?,
+        native.start(free_port()?, &database, &directory.join("native"))?,
     ];
     let redis_url = redis.url();
-    let stores = [
+    let of_spin = [
         ("key-value", Store::Shipped),
         ("key-value in Redis", Store::Redis(&redis_url)),
         ("Postgres", Store::Postgres(&database)),
     ];
-    for (host, floor) in hosts.iter().zip(&floors) {
+    let of_wash = [
+        ("key-value in NATS", Store::Shipped),
+        ("Postgres", Store::Postgres(&database)),
+    ];
+    for ((host, program), floor) in hosts.iter().zip(&floors) {
+        let stores = if host.is_spin() {
+            &of_spin[..]
+        } else {
+            &of_wash
+        };
         for store in stores {
             let artifact = host.artifact();
-            services.push(hello(*host, &program, &artifact, store, &directory)?);
+            services.push(hello(*host, program, &artifact, *store, &directory)?);
             if let Some(floor) = floor {
                 let directory = directory.join("floor");
-                let mut service = hello(*host, &program, floor, store, &directory)?;
+                let mut service = hello(*host, program, floor, *store, &directory)?;
                 service.name += ", floor";
                 service.is_floor = true;
                 services.push(service);
@@ -117,7 +132,7 @@ pub fn run(options: &Options) -> Result<()> {
         ),
         size("native, program", native.bytes()?),
     ];
-    for host in &hosts {
+    for (host, _) in &hosts {
         let bytes = fs::metadata(host.artifact())?.len();
         sizes.push(size(&format!("{}, component", label(*host)), bytes));
     }
@@ -138,7 +153,7 @@ pub fn run(options: &Options) -> Result<()> {
     let mut facts = vec![
         ("Date", Utc::now().format("%F").to_string()),
         ("hello", componentize::revision()),
-        ("Host", tools::version(&program)),
+        ("Hosts", versions(&hosts)),
         ("FastAPI", format!("tuned: {}", tuned.versions()?)),
         ("", format!("tutorial: {}", tutorial.versions()?)),
         ("native", native.version()?),
@@ -169,7 +184,7 @@ pub fn run(options: &Options) -> Result<()> {
     println!("{text}");
     if options.write {
         plots.iter().try_for_each(Plot::write)?;
-        report::write(&root().join("docs/benchmarks.md"), &text)?;
+        report::write("results", &text)?;
     }
     drop(services); // before their stores
     drop((postgres, redis));
@@ -190,12 +205,26 @@ pub fn hosts(chosen: Option<HostKind>) -> Result<(Vec<HostKind>, PathBuf)> {
     Ok((hosts, program))
 }
 
+/// wasmCloud, with each version of WASI.
+pub fn wasmcloud() -> Result<[(HostKind, PathBuf); 2]> {
+    let wash = tools::find_or_fetch(HostKind::Wasmcloud)?;
+    Ok([HostKind::Wasmcloud, HostKind::WasmcloudP3].map(|kind| (kind, wash.clone())))
+}
+
+/// Those of the hosts' programs.
+pub fn versions(hosts: &[(HostKind, PathBuf)]) -> String {
+    let mut all: Vec<_> = hosts.iter().map(|(_, it)| tools::version(it)).collect();
+    all.dedup();
+    all.join(", ")
+}
+
 /// What the tables call hello on a host.
 pub fn label(host: HostKind) -> &'static str {
     match host {
         HostKind::Spin => "WASI 0.2",
         HostKind::SpinP3 => "WASI 0.3",
-        HostKind::Wasmcloud => "wasmCloud",
+        HostKind::Wasmcloud => "wasmCloud, WASI 0.2",
+        HostKind::WasmcloudP3 => "wasmCloud, WASI 0.3",
     }
 }
 
@@ -208,10 +237,11 @@ fn hello(
     directory: &Path,
 ) -> Result<Service> {
     let data = directory.join(format!("{host}-{name}"));
-    let started = start(host, program, artifact, free_port()?, store, &data, None)?;
+    let port = free_port()?;
+    let server = serve(host, program, artifact, port, store, &data, None)?;
     let is_in_postgres = matches!(store, Store::Postgres(_));
     let name = format!("{}, {name}", label(host));
-    Ok(Service::of(name, is_in_postgres, started))
+    Ok(Service::of(name, is_in_postgres, port, server))
 }
 
 /// Each service that is followed by its floor, with that.
@@ -279,7 +309,8 @@ fn milliseconds(text: &str) -> Result<Duration> {
     }
 }
 
-fn machine(cores: usize) -> Result<String> {
+/// What this machine is.
+pub fn machine(cores: usize) -> Result<String> {
     let processors = CpuInfo::current()?;
     let model = processors.model_name(0).unwrap_or("unknown processor");
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").context("no Linux")?;

@@ -6,6 +6,7 @@
 //! | here | the latency of a host that is serving |
 //! | `compare` | hello beside each `baseline`; `plot` draws its charts |
 //! | `against` | this tree beside an earlier revision of it |
+//! | `footprint` | what an application takes of a node, and each further one |
 //! | `load`, `usage`, `report` | what both do: services on this machine, loaded by wrk in turn; what they use meanwhile; tables |
 //! | [`cutover`] | a swap of two versions while requests come |
 //!
@@ -15,6 +16,7 @@ mod against;
 mod baseline;
 mod compare;
 pub mod cutover;
+mod footprint;
 mod load;
 mod plot;
 mod report;
@@ -27,11 +29,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use harness::{
     client::Connection,
     host::{Host, Setup, Store},
+    wash_host::{WashHost, Workload},
 };
+use load::Server;
 use stats::percentile;
 use tools::HostKind;
 
@@ -52,6 +56,8 @@ pub enum Bench {
     },
     /// hello beside its baselines, FastAPI and a native program: throughput, latency, memory, CPU time, sizes
     Compare(compare::Options),
+    /// What hello and its baselines take of a node: bytes, the time until they serve, memory; and each further one
+    Footprint(footprint::Options),
     /// This tree beside an earlier revision of it: throughput and latency of GET
     Against(against::Options),
 }
@@ -62,6 +68,7 @@ impl Bench {
         match self {
             Self::Latency { port, requests } => latency(*port, *requests),
             Self::Compare(options) => compare::run(options),
+            Self::Footprint(options) => footprint::run(options),
             Self::Against(options) => against::run(options),
         }
     }
@@ -142,4 +149,45 @@ fn start(
         ..Setup::shipped(data, Some(&log))
     };
     Host::start_artifact(kind, program, artifact, port, setup)
+}
+
+/// [`start`], with `wash host` and the workload of deploy/wasmcloud as wasmCloud's host: `wash dev` keeps no
+/// instance, and sets up each one anew.
+fn serve(
+    kind: HostKind,
+    program: &Path,
+    artifact: &Path,
+    port: u16,
+    store: Store,
+    data: &Path,
+    earlier: Option<&Path>,
+) -> Result<Server> {
+    if kind == HostKind::Wasmcloud {
+        return wash_host(program, artifact, port, store, data).map(Server::WashHost);
+    }
+    start(kind, program, artifact, port, store, data, earlier).map(Server::Host)
+}
+
+fn wash_host(
+    program: &Path,
+    artifact: &Path,
+    port: u16,
+    store: Store,
+    data: &Path,
+) -> Result<WashHost> {
+    let (store, address) = match store {
+        Store::Shipped => ("key-value", None),
+        Store::Postgres(address) => ("postgres", Some(address)),
+        Store::Redis(_) | Store::Named(_) => bail!("`wash host` keeps users in NATS or Postgres"),
+    };
+    let host = WashHost::start(program, port, data, address)?;
+    host.start_workload(&Workload {
+        name: "hello",
+        image: &host.push(artifact)?,
+        hosts: &["localhost", "127.0.0.1"],
+        settings: &[("store", store)],
+        database: address.map_or("hello", |address| &address.database),
+        is_p3: false,
+    })?;
+    Ok(host)
 }

@@ -7,11 +7,11 @@ use std::{
     process::{Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
-use harness::{client::Connection, host::Host, process::Process};
+use harness::{client::Connection, host::Host, process::Process, wash_host::WashHost};
 use tools::{HostKind, run::announce};
 
 use crate::{
@@ -91,6 +91,8 @@ pub struct Service {
 pub enum Server {
     /// A WebAssembly host.
     Host(Host),
+    /// wasmCloud's, as a cluster runs it.
+    WashHost(WashHost),
     /// A program that needs none.
     Process(Process),
 }
@@ -164,23 +166,20 @@ fn prefix(run: u32) -> String {
 }
 
 impl Service {
-    /// A host, under the name that tables call it by.
-    pub fn of(name: String, is_in_postgres: bool, host: Host) -> Self {
+    /// What serves on `port`, under the name that tables call it by.
+    pub fn of(name: String, is_in_postgres: bool, port: u16, server: Server) -> Self {
         Self {
             name,
             is_in_postgres,
             is_floor: false,
-            port: host.port,
-            server: Server::Host(host),
+            port,
+            server,
         }
     }
 
     /// The process with which the tree of its processes begins.
     pub fn process(&self) -> u32 {
-        match &self.server {
-            Server::Host(host) => host.id(),
-            Server::Process(process) => process.id(),
-        }
+        self.server.id()
     }
 
     /// Saves the users to GET, and returns their greetings.
@@ -197,6 +196,26 @@ impl Service {
             get(&mut connection, &user)
         };
         (0..USERS).map(&mut greeting).collect()
+    }
+}
+
+impl Server {
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        match self {
+            Self::Host(host) => host.id(),
+            Self::WashHost(host) => host.process().id(),
+            Self::Process(process) => process.id(),
+        }
+    }
+
+    /// When its process was started.
+    pub fn started(&self) -> Instant {
+        match self {
+            Self::Host(host) => host.started(),
+            Self::WashHost(host) => host.process().started(),
+            Self::Process(process) => process.started(),
+        }
     }
 }
 

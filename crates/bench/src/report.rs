@@ -3,19 +3,15 @@
 use std::{
     fmt::{self, Display, Formatter},
     fs,
-    path::Path,
 };
 
 use anyhow::{Context, Result};
+use tools::root;
 
 use crate::{
     load::{Method, Sample},
     stats::{median, range},
 };
-
-/// What stands around the results in docs/benchmarks.md.
-const BEGIN: &str = "<!-- results: begin -->";
-const END: &str = "<!-- results: end -->";
 
 /// What was measured of some services, of which the first is the baseline.
 pub struct Results {
@@ -205,21 +201,28 @@ pub fn table<Row: AsRef<[String]>>(
     table
 }
 
-/// Puts `results` between the two marks of `file`.
-pub fn write(file: &Path, results: &str) -> Result<()> {
+/// Puts `text` between the marks of this name in docs/benchmarks.md.
+pub fn write(name: &str, text: &str) -> Result<()> {
+    let file = root().join("docs/benchmarks.md");
     let old =
-        fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    let new = replaced(&old, results)
-        .with_context(|| format!("{} has no `{BEGIN}` with an `{END}`", file.display()))?;
+        fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let [begin, end] = marks(name);
+    let new = replaced(&old, name, text)
+        .with_context(|| format!("{} has no `{begin}` with an `{end}`", file.display()))?;
     fs::write(file, new)?;
     Ok(())
 }
 
-fn replaced(old: &str, results: &str) -> Option<String> {
-    let (before, rest) = old.split_once(BEGIN)?;
-    let (_, after) = rest.split_once(END)?;
-    let results = results.trim();
-    Some(format!("{before}{BEGIN}\n\n{results}\n\n{END}{after}"))
+fn marks(name: &str) -> [String; 2] {
+    ["begin", "end"].map(|which| format!("<!-- {name}: {which} -->"))
+}
+
+fn replaced(old: &str, name: &str, text: &str) -> Option<String> {
+    let [begin, end] = marks(name);
+    let (before, rest) = old.split_once(&begin)?;
+    let (_, after) = rest.split_once(&end)?;
+    let text = text.trim();
+    Some(format!("{before}{begin}\n\n{text}\n\n{end}{after}"))
 }
 
 #[cfg(test)]
@@ -273,10 +276,13 @@ mod tests {
 
     #[test]
     fn figures_replace_figures() {
-        let old = format!("a\n{BEGIN}\nold\n{END}\nb\n");
-        let new = replaced(&old, "new\n").expect("both marks");
-        assert_eq!(new, format!("a\n{BEGIN}\n\nnew\n\n{END}\nb\n"));
-        assert_eq!(replaced(&new, "new\n"), Some(new));
-        assert_eq!(replaced("a", "new"), None);
+        let old = "a\n<!-- one: begin -->\nold\n<!-- one: end -->\nb\n";
+        let new = replaced(old, "one", "new\n").expect("both marks");
+        assert_eq!(
+            new,
+            "a\n<!-- one: begin -->\n\nnew\n\n<!-- one: end -->\nb\n"
+        );
+        assert_eq!(replaced(&new, "one", "new\n"), Some(new));
+        assert_eq!(replaced(old, "other", "new"), None);
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use harness::{host::free_port, postgres::Address};
+use harness::postgres::Address;
 use tools::{python, root, run::read};
 
 use super::start;
@@ -53,10 +53,11 @@ impl FastApi {
     pub fn start_tuned(
         &self,
         workers: usize,
+        port: u16,
         database: &Address,
         directory: &Path,
     ) -> Result<Service> {
-        let (mut command, port) = self.uvicorn(workers, directory)?;
+        let mut command = self.uvicorn(workers, port, directory)?;
         let metrics = directory.join("metrics");
         fs::create_dir_all(&metrics)?;
         command
@@ -74,10 +75,11 @@ impl FastApi {
     pub fn start_tutorial(
         &self,
         workers: usize,
+        port: u16,
         database: &Address,
         directory: &Path,
     ) -> Result<Service> {
-        let (mut command, port) = self.uvicorn(workers, directory)?;
+        let mut command = self.uvicorn(workers, port, directory)?;
         // SQLAlchemy and asyncpg call two things by other names than libpq.
         let url = database.url();
         let url = url.replacen("postgres:", "postgresql+asyncpg:", 1);
@@ -86,9 +88,8 @@ impl FastApi {
         start(name, &mut command, port, "/docs", directory)
     }
 
-    fn uvicorn(&self, workers: usize, directory: &Path) -> Result<(Command, u16)> {
+    fn uvicorn(&self, workers: usize, port: u16, directory: &Path) -> Result<Command> {
         fs::create_dir_all(directory)?;
-        let port = free_port()?;
         let mut command = Command::new(self.programs.join("uvicorn"));
         command
             .arg("app:app")
@@ -97,7 +98,7 @@ impl FastApi {
             .args(["--port", &port.to_string()])
             .args(["--workers", &workers.to_string()])
             .env("PYTHONPYCACHEPREFIX", directory.join("pycache"));
-        Ok((command, port))
+        Ok(command)
     }
 
     /// The versions of what it is made of.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Result;
-use harness::{host::free_port, postgres::Address};
+use harness::postgres::Address;
 use tools::{
     root,
     run::{announce, read, run},
@@ -36,9 +36,8 @@ impl Native {
     }
 
     /// Starts it, and waits until it is ready. Its log is in `directory`, which is fresh.
-    pub fn start(&self, database: &Address, directory: &Path) -> Result<Service> {
+    pub fn start(&self, port: u16, database: &Address, directory: &Path) -> Result<Service> {
         fs::create_dir_all(directory)?;
-        let port = free_port()?;
         let mut command = Command::new(&self.0);
         command
             .arg(port.to_string())
