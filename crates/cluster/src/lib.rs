@@ -84,13 +84,18 @@ pub const ARGO_CD: &[&str] = &[
 /// Those of the platform's controllers, and what they are tried with.
 pub const CONTROLLERS: &[&str] = &[
     "amtool",
+    "atlantis",
+    "curl",
     "external-dns",
     "kube-controller-manager",
+    "nginx",
+    "openssl",
     "prometheus",
     "prometheus-alertmanager",
     "prometheus-operator",
     "promtool",
     "python/backup",
+    "terragrunt",
     "velero",
     "velero-plugin-for-aws",
     "wash",

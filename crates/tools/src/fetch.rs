@@ -87,10 +87,11 @@ const NEWEST: (u32, u32) = (u32::MAX, 0);
 /// it then takes; where not every version does the job, those that fit, and how it says its own.
 /// The oldest Spin with the component's WASI interfaces is 3.4.
 #[rustfmt::skip]
-static TABLE: [Tool; 77] = [
+static TABLE: [Tool; 78] = [
     Tool::new("amtool",               Debian("prometheus-alertmanager"), 45),
     // All of Argo CD is one program, which its environment tells what to be.
     Tool::new("argocd-application-controller", Go("argocd", "github.com/argoproj/argo-cd/v3/cmd"), 6000),
+    Tool::new("atlantis",             Go("atlantis", "github.com/runatlantis/atlantis"), 1000),
     Tool::new("bridge",               Debian("containernetworking-plugins"), 60),
     Tool::new("busybox",              Debian("busybox-static"), 2),
     Tool::new("cargo-cyclonedx",      Crate("0.5.9"), 900),
