@@ -7,6 +7,10 @@ locals {
       service_accounts = ["argocd:argocd-application-controller", "argocd:argocd-server"]
       policy           = local.argocd
     }
+    atlantis = {
+      service_accounts = ["atlantis:atlantis"]
+      policy           = local.atlantis
+    }
     aws-load-balancer-controller = {
       service_accounts = ["aws-load-balancer-controller:aws-load-balancer-controller"]
       policy           = local.load_balancers

@@ -24,7 +24,7 @@ variable "components" {
 
   validation {
     condition = length(setsubtract(var.components, [
-      "argocd", "aws-load-balancer-controller", "capa", "cert-manager", "cluster-autoscaler",
+      "argocd", "atlantis", "aws-load-balancer-controller", "capa", "cert-manager", "cluster-autoscaler",
       "ebs-csi", "external-dns", "external-secrets", "hello-backup", "loki", "mimir", "velero",
     ])) == 0
     error_message = "components has a name that components.tf does not."
@@ -73,5 +73,16 @@ variable "visited" {
   validation {
     condition     = length(var.visited) > 0 || !contains(var.components, "argocd")
     error_message = "argocd needs clusters to work on."
+  }
+}
+
+variable "terraform_accounts" {
+  description = "AWS accounts in which Atlantis plans and applies, each as its role hello-terraform."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = length(var.terraform_accounts) > 0 || !contains(var.components, "atlantis")
+    error_message = "atlantis needs accounts to work in."
   }
 }

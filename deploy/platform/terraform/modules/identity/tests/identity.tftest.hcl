@@ -105,9 +105,10 @@ run "management_visits_the_clusters_that_are_named" {
   command = plan
 
   variables {
-    cluster    = "management"
-    components = ["argocd", "capa", "loki", "mimir"]
-    visited    = { dev = "000000000000" }
+    cluster            = "management"
+    components         = ["argocd", "atlantis", "capa", "loki", "mimir"]
+    visited            = { dev = "000000000000" }
+    terraform_accounts = ["000000000000"]
     buckets = {
       logs    = { name = "example-management-hello-logs", region = "eu-central-1", key_arn = "arn:aws:kms:eu-central-1:000000000000:key/storage" }
       metrics = { name = "example-management-hello-metrics", region = "eu-central-1", key_arn = "arn:aws:kms:eu-central-1:000000000000:key/storage" }
@@ -119,6 +120,16 @@ run "management_visits_the_clusters_that_are_named" {
       statement.Resource if statement.Action == "sts:AssumeRole"
     ]) } == { argocd = ["arn:aws:iam::000000000000:role/dev-argocd"], capa = ["arn:aws:iam::000000000000:role/dev-capa"] }
     error_message = "Argo CD or Cluster API may have other roles than those made for them."
+  }
+
+  assert {
+    condition = jsondecode(output.policies["management-atlantis"]).Statement == [{
+      Sid      = "Work"
+      Effect   = "Allow"
+      Action   = "sts:AssumeRole"
+      Resource = ["arn:aws:iam::000000000000:role/hello-terraform"]
+    }]
+    error_message = "Atlantis may do something by itself, or have another role than Terraform's."
   }
 
   assert {

@@ -34,7 +34,7 @@ locals {
 }
 
 inputs = {
-  components = ["argocd", "capa", "loki", "mimir"]
+  components = ["argocd", "atlantis", "capa", "loki", "mimir"]
   buckets = {
     logs = {
       name    = dependency.logs.outputs.name
@@ -53,4 +53,5 @@ inputs = {
     production-eu-central-1 = local.accounts.production
     production-eu-west-1    = local.accounts.production
   }
+  terraform_accounts = values(local.accounts)
 }
