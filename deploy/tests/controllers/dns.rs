@@ -37,10 +37,12 @@ const NAMES: [(&str, &[(&str, &str)]); 5] = [
         "management",
         &[
             ("argocd.platform.example.com", "argocd/argocd"),
+            ("atlantis.platform.example.com", "atlantis/pages"),
             ("grafana.platform.example.com", "grafana/grafana"),
             ("logs.platform.example.com", "loki/logs"),
             ("mesh.platform.example.com", "kuma-system/kuma-global"),
             ("metrics.platform.example.com", "mimir/metrics"),
+            ("webhooks.platform.example.com", "atlantis/events"),
         ],
     ),
     (

@@ -3,6 +3,7 @@
 //! `cargo xtask test --part controllers` runs this, as root and with Go.
 
 mod alerts;
+mod atlantis;
 mod backups;
 mod delivered;
 mod dns;
@@ -40,6 +41,7 @@ fn main() -> Result<ExitCode> {
     let mutations = Mutations::of("controllers")?;
     let mut trials = Vec::new();
     trials.extend(alerts::trials(&checker, &mutations));
+    trials.extend(atlantis::trials(&checker, &mutations));
     trials.extend(dns::trials(&checker, &mutations));
     trials.extend(backups::trials(&checker, &mutations));
     mutations.assert_all_used();

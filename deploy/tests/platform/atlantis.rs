@@ -1,28 +1,19 @@
-//! Atlantis: one project for each unit, in Terragrunt's order, and nobody applies what nobody
-//! approved.
-//!
-//! What it knows is as server/core/config of runatlantis/atlantis v0.47.1 has it.
+//! Atlantis' projects: one for each unit, in Terragrunt's order. What it makes of them, the test
+//! `controllers` sees.
 
 use std::{collections::BTreeSet, env, fs, path::Path};
 
 use anyhow::{Context, Result, bail, ensure};
-use deploy_tests::{
-    mutation::{Mutations, tracked},
-    objects::{fields, list, text},
-    yaml,
-};
+use deploy_tests::mutation::{Mutations, tracked};
 use libtest_mimic::Trial;
-use serde_json::Value;
 
 use crate::{
-    facts::{FACTS, RULES},
     terragrunt::{Live, Terragrunt},
     tree::DIRECTORY,
 };
 
-/// What a repository says of itself, and what the server says of repositories.
+/// What a repository says of itself.
 const REPOSITORY: &str = "atlantis.yaml";
-const SERVER: &str = "atlantis-server.yaml";
 
 /// Set to 1, it has this test write what it would otherwise compare.
 const UPDATE: &str = "UPDATE";
@@ -30,7 +21,7 @@ const UPDATE: &str = "UPDATE";
 const HEADER: &str = "\
 # One project a unit of live/, in the order of their `dependency` blocks. Generated from the units by
 # `UPDATE=1 cargo test -p deploy-tests --test platform -- atlantis`. Workflow and requirements are the
-# server's: atlantis-server.yaml.
+# server's: ../addons/atlantis/repos.yaml.
 version: 3
 automerge: false
 abort_on_execution_order_fail: true
@@ -38,26 +29,11 @@ projects:
 ";
 
 pub fn trials(terragrunt: Option<&Terragrunt>, mutations: &Mutations) -> Vec<Trial> {
-    let keys = |tree: &Path| keys_are_known(&server(tree)?);
-    let approved = |tree: &Path| applies_are_approved(&server(tree)?);
-    let mut trials = mutations.trials("atlantis, keys are known", keys);
-    trials.extend(mutations.trials("atlantis, an apply is approved", approved));
-    if let Some(terragrunt) = terragrunt.cloned() {
-        let current = move |tree: &Path| is_current(tree, &*terragrunt.live(tree)?);
-        trials.extend(mutations.trials("atlantis, every unit is a project", current));
-    }
-    trials
-}
-
-fn server(tree: &Path) -> Result<Value> {
-    yaml(&tree.join(DIRECTORY).join(SERVER))
-}
-
-/// What the server says of this repository: the only one that it knows.
-fn rules(server: &Value) -> Result<&Value> {
-    let repositories = list(server, "/repos");
-    ensure!(repositories.len() == 1, "the server has not one repository");
-    Ok(&repositories[0])
+    let Some(terragrunt) = terragrunt.cloned() else {
+        return Vec::new();
+    };
+    let current = move |tree: &Path| is_current(tree, &*terragrunt.live(tree)?);
+    mutations.trials("atlantis, every unit is a project", current)
 }
 
 /// Whether the repository's file is what the units say.
@@ -139,39 +115,4 @@ fn depth(live: &Live, unit: &str) -> usize {
     let dependencies = live.units[unit].dependencies.values();
     let depths = dependencies.map(|of| depth(live, of) + 1);
     depths.max().unwrap_or_default()
-}
-
-fn keys_are_known(server: &Value) -> Result<()> {
-    known("server", "the server", server)?;
-    known("repository", "the repository", rules(server)?)?;
-    for (name, workflow) in fields(server, "/workflows") {
-        known("workflow", name, workflow)?;
-        for (stage, steps) in fields(workflow, "") {
-            known("stage", stage, steps)?;
-            let steps = list(steps, "/steps");
-            ensure!(!steps.is_empty(), "{stage} has no steps");
-            for step in steps {
-                let name = fields(step, "").next().map(|(name, _)| name.as_str());
-                let name = name.unwrap_or(text(step, ""));
-                let is_one = FACTS.atlantis.contains_key(&format!("step {name}"));
-                ensure!(is_one, "{stage} has a step {name:?}, which is none");
-                known(&format!("step {name}"), name, &step[name])?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Whether a map, if it is one, has only keys that Atlantis knows in what it is.
-fn known(kind: &str, what: &str, map: &Value) -> Result<()> {
-    for (key, _) in fields(map, "") {
-        let known = FACTS.atlantis[kind].contains(key);
-        ensure!(known, "{what} has {key:?}, which Atlantis does not know");
-    }
-    Ok(())
-}
-
-fn applies_are_approved(server: &Value) -> Result<()> {
-    rules(server)?;
-    RULES["atlantis, an apply is approved"].check(&[("server", server)])
 }

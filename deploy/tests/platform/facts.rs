@@ -1,9 +1,6 @@
 //! What the checks take for given: facts.yaml, whose comments say what each is.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::LazyLock,
-};
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use deploy_tests::rules;
 use serde::Deserialize;
@@ -31,7 +28,6 @@ pub struct Facts {
     pub crds_of_providers: Vec<(String, String, Vec<String>)>,
     pub small_chart: SmallChart,
     pub identities: Vec<(String, bool)>,
-    pub atlantis: BTreeMap<String, BTreeSet<String>>,
     pub applied: Vec<(String, Vec<bool>)>,
     pub systems: Vec<String>,
     pub arns: BTreeMap<String, String>,

@@ -8,5 +8,5 @@ include "secrets" {
 }
 
 inputs = {
-  names = ["platform/argocd", "platform/grafana", "platform/telemetry-tenants"]
+  names = ["platform/argocd", "platform/atlantis", "platform/grafana", "platform/telemetry-tenants"]
 }
