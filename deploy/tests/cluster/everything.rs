@@ -43,12 +43,14 @@ pub fn trials(checker: &Checker) -> Vec<Trial> {
     trials
 }
 
-/// The clusters' own choices, and then the others, in as few renderings as show them all: the suite
+/// The clusters' own choices, and then the others, in as few renderings as show them all: a suite
 /// replaces what the rest are of.
-fn choices() -> [Vec<&'static str>; 3] {
+fn choices() -> Vec<Vec<&'static str>> {
     let others = platform::choices().into_iter().flatten();
-    let (suite, rest) = others.partition(|choice| choice.starts_with("choices.suite="));
-    [vec![], suite, rest]
+    let (suites, rest): (Vec<_>, Vec<_>) =
+        others.partition(|choice| choice.starts_with("choices.suite="));
+    let suites = suites.into_iter().map(|suite| vec![suite]);
+    [vec![]].into_iter().chain(suites).chain([rest]).collect()
 }
 
 /// A trial of the set that `render` gives.

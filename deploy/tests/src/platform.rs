@@ -31,8 +31,9 @@ pub const ADDONS: &str = "deploy/platform/addons";
 pub const ALTERNATIVES: &str = "deploy/platform/addons/alternatives";
 
 /// Each choice of add-ons that is no cluster's own: it renders as well.
-const CHOICES: [&str; 4] = [
+const CHOICES: [&str; 5] = [
     "choices.suite=datadog",
+    "choices.suite=grafana-cloud",
     "choices.metrics=influxdb",
     "choices.logs=elasticsearch",
     "choices.database=cloudnative-pg",

@@ -24,6 +24,7 @@ inputs = {
     "platform/alertmanager",
     "platform/datadog",
     "platform/elasticsearch",
+    "platform/grafana-cloud",
     "platform/influxdb",
     "platform/telemetry",
   ]
