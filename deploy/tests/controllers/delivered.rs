@@ -22,8 +22,19 @@ pub struct Delivered<'a> {
 
 impl<'a> Delivered<'a> {
     pub fn of(checker: &'a Checker, tree: &'a Path, cluster: &'a str) -> Result<Self> {
+        Self::with(checker, tree, cluster, &[])
+    }
+
+    /// [`Delivered::of`] with other choices, such as `choices.logs=elasticsearch`.
+    pub fn with(
+        checker: &'a Checker,
+        tree: &'a Path,
+        cluster: &'a str,
+        choices: &[&str],
+    ) -> Result<Self> {
         let facts = tree.join(format!("{ADDONS}/clusters/{cluster}.yaml"));
-        let applications = checker.render_chart(tree.join(ADDONS), &[facts], &[ACCOUNT])?;
+        let settings = [&[ACCOUNT], choices].concat();
+        let applications = checker.render_chart(tree.join(ADDONS), &[facts], &settings)?;
         Ok(Self {
             checker,
             tree,

@@ -7,6 +7,7 @@ mod atlantis;
 mod backups;
 mod delivered;
 mod dns;
+mod telemetry;
 
 use std::process::ExitCode;
 
@@ -27,8 +28,9 @@ fn main() -> Result<ExitCode> {
     let mine = &["helm", "python/manifests"];
     let programs = [cluster::API_SERVER, cluster::CONTROLLERS, mine].concat();
     if !arguments.list && !namespace::is_inside() {
-        // What is scraped.
+        // What is scraped, and what is traced.
         componentize::build(Some(HostKind::Wasmcloud))?;
+        componentize::build(Some(HostKind::Spin))?;
     }
     if !arguments.list
         && let Some(ended) = namespace::enter(&programs)?
@@ -44,6 +46,7 @@ fn main() -> Result<ExitCode> {
     trials.extend(atlantis::trials(&checker, &mutations));
     trials.extend(dns::trials(&checker, &mutations));
     trials.extend(backups::trials(&checker, &mutations));
+    trials.extend(telemetry::trials(&checker, &mutations));
     mutations.assert_all_used();
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
 }
