@@ -10,6 +10,7 @@
 //! | [`crds`] | custom resource definitions, out of the modules of who wrote them |
 //! | [`schemas`] | JSON Schemas, made of those definitions |
 //! | [`spinkube`] | SpinKube's operator |
+//! | [`cluster_api`] | Cluster API and its provider for AWS |
 //! | [`argocd`] | Argo CD, and the clusters that it delivers to |
 //! | [`registry`] | a registry of OCI artifacts |
 //! | [`monitoring`] | prometheus-operator |
@@ -23,6 +24,7 @@
 //! outside, and no port of the machine is taken.
 
 pub mod argocd;
+pub mod cluster_api;
 pub mod control_plane;
 pub mod crds;
 pub mod dns;
@@ -85,6 +87,9 @@ pub const ARGO_CD: &[&str] = &[
 pub const CONTROLLERS: &[&str] = &[
     "amtool",
     "atlantis",
+    "cluster-api-aws-controller",
+    "cluster-api-controller",
+    "clusterctl",
     "curl",
     "external-dns",
     "kube-controller-manager",

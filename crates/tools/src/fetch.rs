@@ -87,7 +87,7 @@ const NEWEST: (u32, u32) = (u32::MAX, 0);
 /// it then takes; where not every version does the job, those that fit, and how it says its own.
 /// The oldest Spin with the component's WASI interfaces is 3.4.
 #[rustfmt::skip]
-static TABLE: [Tool; 79] = [
+static TABLE: [Tool; 82] = [
     Tool::new("amtool",               Debian("prometheus-alertmanager"), 45),
     // All of Argo CD is one program, which its environment tells what to be.
     Tool::new("argocd-application-controller", Go("argocd", "github.com/argoproj/argo-cd/v3/cmd"), 6000),
@@ -98,6 +98,9 @@ static TABLE: [Tool; 79] = [
     Tool::new("cargo-deny",           Crate("0.20.2"), 1500).wants((0, 20)..(1, 0), "--version", "cargo-deny "),
     Tool::new("cargo-machete",        Crate("0.9.2"), 600),
     Tool::new("chromium",             Debian("chromium"), 710),
+    Tool::new("cluster-api-aws-controller", Go("cluster-api-provider-aws", "sigs.k8s.io/cluster-api-provider-aws/v2"), 3000),
+    Tool::new("cluster-api-controller", Go("cluster-api", "sigs.k8s.io/cluster-api/core"), 2000),
+    Tool::new("clusterctl",           Go("cluster-api", "sigs.k8s.io/cluster-api/cmd/clusterctl"), 2000),
     Tool::new("containerd",           Debian("containerd"), 130),
     Tool::new("containerd-shim-runc-v2", Debian("containerd"), 130),
     Tool::new("contour",              Go("contour", "github.com/projectcontour/contour/cmd/contour"), 1000),

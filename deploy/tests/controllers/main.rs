@@ -5,6 +5,7 @@
 mod alerts;
 mod atlantis;
 mod backups;
+mod clusters;
 mod delivered;
 mod dns;
 mod telemetry;
@@ -46,6 +47,7 @@ fn main() -> Result<ExitCode> {
     trials.extend(atlantis::trials(&checker, &mutations));
     trials.extend(dns::trials(&checker, &mutations));
     trials.extend(backups::trials(&checker, &mutations));
+    trials.extend(clusters::trials(&checker, &mutations));
     trials.extend(telemetry::trials(&checker, &mutations));
     mutations.assert_all_used();
     Ok(libtest_mimic::run(&arguments, trials).exit_code())

@@ -16,6 +16,7 @@ use deploy_tests::{
     mutation::{Mutations, fails, replaced},
     objects::{list, name, of_kind, strings_at, text, title},
     once::Once,
+    platform::write_chart,
 };
 use harness::{host::free_port, process::Process};
 use libtest_mimic::Trial;
@@ -28,7 +29,6 @@ use tools::{
 
 use crate::{
     addons,
-    clusters::write_chart,
     facts::FACTS,
     hygiene::image_pinned,
     server::nginx,

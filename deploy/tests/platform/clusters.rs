@@ -2,9 +2,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
     net::Ipv4Addr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::LazyLock,
 };
 
@@ -14,12 +13,11 @@ use deploy_tests::{
     mutation::{Mutations, fails, replaced, rewritten, set},
     objects::{by_kind, of_kind, only, text},
     once::Once,
-    platform::{cluster_api, read},
+    platform::{cluster_api, read, registered},
     stem, yaml, yaml_files,
 };
 use libtest_mimic::Trial;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tools::root;
 
 use crate::{
@@ -232,7 +230,6 @@ fn without_roles(checker: &Checker) -> Result<()> {
     Ok(())
 }
 
-/// Helm's templates are those of External Secrets: Go's, with the same functions.
 fn the_template(checker: &Checker) -> Result<()> {
     let kubeconfig = "apiVersion: v1\nkind: Config\nclusters:\n- name: dev\n  cluster:\n    \
                       certificate-authority-data: QVVUSE9SSVRZ\n    server: https://one.example.com\n\
@@ -243,24 +240,11 @@ fn the_template(checker: &Checker) -> Result<()> {
             ensure!(absent, "{cluster} is registered");
             continue;
         }
-        let made = &only(objects, "ExternalSecret")?["spec"]["target"]["template"];
-        let template = ["name", "server", "config"].map(|key| {
-            let text = text(&made["data"], &format!("/{key}"));
-            format!("  {key}: |-\n    {}\n", text.trim().replace('\n', "\n    "))
-        });
-        let template = format!(
-            "{{{{- with .Values }}}}\napiVersion: v1\nkind: Secret\nmetadata: {{name: made}}\n\
-             stringData:\n{}{{{{- end }}}}\n",
-            template.concat()
-        );
-        let directory = TempDir::new()?;
-        let values = json!({"kubeconfig": kubeconfig}).to_string();
-        write_chart(directory.path(), &values, &template)?;
-        let rendered = checker.render_chart(directory.path(), &[], &[])?;
-        let secret = &checker.checked(&rendered)?[0]["stringData"];
+        let external = only(objects, "ExternalSecret")?;
+        let secret = registered(checker, external, kubeconfig)?;
         assert_eq!(secret["name"], json!(cluster));
         assert_eq!(secret["server"], "https://one.example.com");
-        let config: Value = serde_json::from_str(text(secret, "/config"))?;
+        let config: Value = serde_json::from_str(text(&secret, "/config"))?;
         let role = format!("arn:aws:iam::000000000000:role/{cluster}-argocd");
         let expected = json!({
             "awsAuthConfig": {"clusterName": cluster, "roleARN": role},
@@ -268,20 +252,10 @@ fn the_template(checker: &Checker) -> Result<()> {
         });
         assert_eq!(config, expected);
         assert!(!secret.to_string().contains("a-secret"), "it has the token");
-        let labels = &made["metadata"]["labels"];
+        let labels = &external["spec"]["target"]["template"]["metadata"]["labels"];
         assert_eq!(labels["argocd.argoproj.io/secret-type"], "cluster");
         assert_eq!(labels["hello.example.com/role"], "workload");
     }
-    Ok(())
-}
-
-/// Writes a chart of one template into `directory`.
-pub fn write_chart(directory: &Path, values: &str, template: &str) -> Result<()> {
-    fs::create_dir_all(directory.join("templates"))?;
-    let chart = "apiVersion: v2\nname: small\nversion: 0.1.0\n";
-    fs::write(directory.join("Chart.yaml"), chart)?;
-    fs::write(directory.join("values.yaml"), values)?;
-    fs::write(directory.join("templates/small.yaml"), template)?;
     Ok(())
 }
 

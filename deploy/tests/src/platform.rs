@@ -9,11 +9,12 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tools::root;
 
 use crate::{
     checker::{Checker, Object, values_file},
-    objects::{by_kind, list, name, title},
+    objects::{by_kind, list, name, only, parsed, text, title},
     once::Once,
     stem, yaml_files,
 };
@@ -181,10 +182,51 @@ fn render(checker: &Checker, cluster: &Path, settings: &[&str]) -> Result<Render
 
 /// What Cluster API is given for a cluster: the chart with the values that Argo CD gives it.
 pub fn cluster_api(checker: &Checker, cluster: &str, settings: &[&str]) -> Result<String> {
+    cluster_api_of(checker, &root(), cluster, settings)
+}
+
+/// [`cluster_api`] of another tree.
+pub fn cluster_api_of(
+    checker: &Checker,
+    tree: &Path,
+    cluster: &str,
+    settings: &[&str],
+) -> Result<String> {
     let values = ["addons", "clusters"];
-    let values = values.map(|of| format!("deploy/platform/{of}/clusters/{cluster}.yaml").into());
+    let values =
+        values.map(|of| tree.join(format!("deploy/platform/{of}/clusters/{cluster}.yaml")));
     let settings = [&[ACCOUNT], settings].concat();
-    checker.render_chart("deploy/platform/clusters", &values, &settings)
+    checker.render_chart(tree.join("deploy/platform/clusters"), &values, &settings)
+}
+
+/// The Secret of Argo CD that External Secrets makes of an ExternalSecret and a kubeconfig. Helm's
+/// templates are those of External Secrets: Go's, with the same functions.
+pub fn registered(checker: &Checker, external: &Value, kubeconfig: &str) -> Result<Value> {
+    let template = &external["spec"]["target"]["template"];
+    let data = ["name", "server", "config"].map(|key| {
+        let text = text(&template["data"], &format!("/{key}"));
+        format!("  {key}: |-\n    {}\n", text.trim().replace('\n', "\n    "))
+    });
+    let template = format!(
+        "{{{{- with .Values }}}}\napiVersion: v1\nkind: Secret\nmetadata: {{name: made}}\n\
+         stringData:\n{}{{{{- end }}}}\n",
+        data.concat()
+    );
+    let directory = TempDir::new()?;
+    let values = json!({"kubeconfig": kubeconfig}).to_string();
+    write_chart(directory.path(), &values, &template)?;
+    let rendered = checker.render_chart(directory.path(), &[], &[])?;
+    Ok(only(&parsed(&rendered)?, "Secret")?["stringData"].clone())
+}
+
+/// Writes a chart of one template into `directory`.
+pub fn write_chart(directory: &Path, values: &str, template: &str) -> Result<()> {
+    fs::create_dir_all(directory.join("templates"))?;
+    let chart = "apiVersion: v2\nname: small\nversion: 0.1.0\n";
+    fs::write(directory.join("Chart.yaml"), chart)?;
+    fs::write(directory.join("values.yaml"), values)?;
+    fs::write(directory.join("templates/small.yaml"), template)?;
+    Ok(())
 }
 
 /// A file of deploy/platform. `envsubst` gives an account's number where it is applied.
