@@ -104,6 +104,9 @@ fn is_off(metrics: Option<&str>) -> bool {
     metrics == Some("off")
 }
 
+/// How often an increment is tried that another write has overtaken. An instance makes them a few times a second.
+const ATTEMPTS: usize = 32;
+
 /// The open store of counters, or `None` where the configuration turns metrics off.
 struct Counting(Option<OpenCounters>);
 
@@ -116,10 +119,19 @@ fn open_counters() -> Result<Counting, StoreError> {
 
 impl Counters for Counting {
     async fn increment(&self, key: &str, n: u64) -> Result<u64, StoreError> {
-        match &self.0 {
-            Some(open) => open.increment(key, n).await,
-            None => Ok(0),
+        let Some(open) = &self.0 else {
+            return Ok(0);
+        };
+        let mut result = open.increment(key, n).await;
+        for _ in 1..ATTEMPTS {
+            let is_overtaken = matches!(&result, Err(StoreError::Unavailable(why))
+                if why.contains("wrong last revision"));
+            if !is_overtaken {
+                break;
+            }
+            result = open.increment(key, n).await;
         }
+        result
     }
 
     async fn keys(&self) -> Result<Vec<String>, StoreError> {
