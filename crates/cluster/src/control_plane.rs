@@ -123,7 +123,8 @@ impl ControlPlane {
     pub fn start_controllers_of(&self, names: &[&str]) -> Result<Process> {
         self.controller_manager(&[
             &format!("--controllers={}", names.join(",")),
-            &format!("--bind-address={}", self.address),
+            // It has nothing to say, and may run several times.
+            "--secure-port=0",
         ])
     }
 

@@ -96,8 +96,12 @@ pub fn install_of(kubectl: &Kubectl, modules: &[&str]) -> Result<()> {
     apply(kubectl, &files)
 }
 
-/// Applies the definitions in these files, and waits until they are served.
-pub(crate) fn apply(kubectl: &Kubectl, files: &[PathBuf]) -> Result<()> {
+/// Applies the definitions in these files and directories, and waits until they are served.
+///
+/// # Errors
+///
+/// If one is refused.
+pub fn apply(kubectl: &Kubectl, files: &[PathBuf]) -> Result<()> {
     let names: Vec<String> = files
         .iter()
         .map(|file| format!("--filename={}", file.display()))

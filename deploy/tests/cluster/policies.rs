@@ -9,8 +9,10 @@ use deploy_tests::{
     checker::Checker,
     facts,
     mutation::{Mutations, fails, rewritten},
-    objects::{listed, of_kind, only, parsed, text, title},
-    platform, service_values,
+    objects::{listed, of_kind, only, parsed, title},
+    platform,
+    pods::{Admission, decides, namespace, pod, pod_of},
+    service_values,
 };
 use harness::wait::wait_until;
 use libtest_mimic::Trial;
@@ -77,6 +79,13 @@ fn policy(checker: &Checker, cluster: &str) -> Result<Vec<Value>> {
         .collect()
 }
 
+fn admission(plane: &ControlPlane) -> Admission<'_> {
+    Admission {
+        kubectl: &plane.kubectl,
+        refusal: REFUSAL,
+    }
+}
+
 /// Makes `check` while the API server has the policy.
 fn enforced(
     plane: &ControlPlane,
@@ -84,14 +93,7 @@ fn enforced(
     check: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
     let policy = listed(policy);
-    let there = [NAMESPACE, ELSEWHERE].map(|namespace| {
-        let account = json!({"name": "default", "namespace": namespace});
-        [
-            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}),
-            // Each pod has one, and there is no controller that makes it.
-            json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account}),
-        ]
-    });
+    let there = [NAMESPACE, ELSEWHERE].map(namespace);
     plane.kubectl.apply(&listed(there.as_flattened()), &[])?;
     plane.kubectl.apply(&policy, &[])?;
     let outcome = wait_for(plane, "refuse a pod", false).and_then(|()| check());
@@ -108,31 +110,19 @@ fn wait_for(plane: &ControlPlane, what: &str, lets_in: bool) -> Result<()> {
     let what = format!("the policy to {what}");
     // kubectl computes for a quarter of a second.
     wait_until(&what, NOTICED, Duration::from_secs(1), || {
-        Ok((admits(plane, &refused)? == lets_in).then_some(()))
+        let refuses = admission(plane).refuses(&refused)?.is_some();
+        Ok((refuses != lets_in).then_some(()))
     })
 }
 
 /// Where there is a Postgres in the namespace, its operator chooses the images of its pods.
 fn by_digest(plane: &ControlPlane, with_postgres: bool) -> Result<()> {
     let ours = format!("ghcr.io/example/hello@{DIGEST}");
+    let admission = admission(plane);
     for (what, beside, image, wanted) in facts::<Facts>("cluster").images {
         let image = image.replace("DIGEST", DIGEST);
-        let second = json!({"name": "second", "image": image});
-        let mut pod = pod(NAMESPACE, if beside.is_empty() { &image } else { &ours });
-        let lets_in = match beside.as_str() {
-            "ephemeralContainers" => admits_beside(plane, &pod, &second)?,
-            "containers" => {
-                let first = pod["spec"]["containers"][0].take();
-                pod["spec"]["containers"] = json!([first, second]);
-                admits(plane, &pod)?
-            }
-            "" => admits(plane, &pod)?,
-            _ => {
-                pod["spec"][beside] = json!([second]);
-                admits(plane, &pod)?
-            }
-        };
-        decides(&what, lets_in, wanted)?;
+        let refused = admission.refuses_in(&beside, &image, &ours)?;
+        decides(&what, refused, wanted)?;
     }
     let tagged = "ghcr.io/cloudnative-pg/postgresql:18.1";
     for (label, wanted) in [
@@ -142,59 +132,10 @@ fn by_digest(plane: &ControlPlane, with_postgres: bool) -> Result<()> {
         let mut pod = pod(NAMESPACE, tagged);
         pod["metadata"]["labels"] = json!({label: "hello-db"});
         let what = format!("a pod labelled {label}");
-        decides(&what, admits(plane, &pod)?, wanted)?;
+        decides(&what, admission.refuses(&pod)?, wanted)?;
     }
-    let lets_in = admits(plane, &pod(ELSEWHERE, tagged))?;
-    decides("a pod of another namespace", lets_in, true)
-}
-
-fn pod(namespace: &str, image: &str) -> Value {
-    json!({
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "tried", "namespace": namespace},
-        "spec": {"containers": [{"name": "first", "image": image}]},
-    })
-}
-
-/// Whether the API server would take a pod.
-fn admits(plane: &ControlPlane, pod: &Value) -> Result<bool> {
-    let create = ["create", "--dry-run=server", "--filename=-"];
-    is_admitted(plane.kubectl.run_with(&create, &pod.to_string()))
-}
-
-/// Whether it would take another container in a pod that is there, as `kubectl debug` adds one.
-fn admits_beside(plane: &ControlPlane, pod: &Value, container: &Value) -> Result<bool> {
-    let kubectl = &plane.kubectl;
-    let created = kubectl.run_with(
-        &["create", "--output=json", "--filename=-"],
-        &pod.to_string(),
-    )?;
-    let mut pod: Value = serde_json::from_str(&created)?;
-    pod["spec"]["ephemeralContainers"] = json!([container]);
-    let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/tried");
-    let put = format!("{path}/ephemeralcontainers?dryRun=All");
-    let replaced = kubectl.run_with(
-        &["replace", "--raw", &put, "--filename=-"],
-        &pod.to_string(),
-    );
-    kubectl.run(&["delete", "--raw", &path])?;
-    is_admitted(replaced)
-}
-
-/// What the policy has decided. It is an error if a pod is refused for any other reason.
-fn is_admitted(answer: Result<String>) -> Result<bool> {
-    match answer {
-        Ok(_) => Ok(true),
-        Err(error) if format!("{error:#}").contains(REFUSAL) => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-fn decides(what: &str, lets_in: bool, wanted: bool) -> Result<()> {
-    ensure!(!lets_in || wanted, "it lets in {what}");
-    ensure!(lets_in || !wanted, "it refuses {what}");
-    Ok(())
+    let refused = admission.refuses(&pod(ELSEWHERE, tagged))?;
+    decides("a pod of another namespace", refused, true)
 }
 
 /// The pods of deploy/chart, with the values of each cluster.
@@ -213,7 +154,7 @@ fn lets_in_the_service(checker: &Checker, plane: &ControlPlane) -> Result<()> {
             seen += 1;
             decides(
                 &format!("the pods of {}", title(object)),
-                admits(plane, &pod)?,
+                admission(plane).refuses(&pod)?,
                 true,
             )
         });
@@ -224,18 +165,4 @@ fn lets_in_the_service(checker: &Checker, plane: &ControlPlane) -> Result<()> {
     }
     ensure!(seen > 8, "deploy/chart makes {seen} kinds of pods");
     Ok(())
-}
-
-/// The pod that an object leads to: of a SpinApp, what counts of that which its operator makes.
-fn pod_of(object: &Value) -> Option<Value> {
-    let template = match text(object, "/kind") {
-        "SpinApp" => return Some(pod(NAMESPACE, text(object, "/spec/image"))),
-        "Job" => &object["spec"]["template"],
-        "CronJob" => &object["spec"]["jobTemplate"]["spec"]["template"],
-        _ => return None,
-    };
-    let mut pod = pod(NAMESPACE, "");
-    pod["metadata"]["labels"] = template["metadata"]["labels"].clone();
-    pod["spec"] = template["spec"].clone();
-    Some(pod)
 }

@@ -27,8 +27,8 @@ use deploy_tests::{
 };
 use harness::{process::Process, wait::wait_until};
 use libtest_mimic::Trial;
-pub use objects::secret;
-use objects::{CLUSTER, Objects, SERVICE};
+use objects::Objects;
+pub use objects::{CLUSTER, SERVICE, secret};
 use running::{Alertmanager, Hello, Prometheus, USER};
 use serde_json::{Value, json};
 use written::{JOB, Written};
@@ -98,7 +98,7 @@ impl Operator {
 }
 
 /// What the operator has written of a tree.
-struct Run {
+pub struct Run {
     operator: &'static Operator,
     objects: Objects,
     written: Written,
@@ -107,7 +107,7 @@ struct Run {
 }
 
 impl Run {
-    fn of(checker: &Checker, tree: &Path) -> Result<Self> {
+    pub fn of(checker: &Checker, tree: &Path) -> Result<Self> {
         static OPERATOR: OnceLock<Result<Operator, String>> = OnceLock::new();
         let objects = Objects::of(checker, tree)?;
         let operator = OPERATOR
@@ -124,7 +124,7 @@ impl Run {
     }
 
     /// A hello, and a Prometheus that scrapes it and has nothing to say.
-    fn watched(&self) -> Result<(Hello, Prometheus)> {
+    pub fn watched(&self) -> Result<(Hello, Prometheus)> {
         let hello = Hello::start(self.operator.plane, &self.objects, &self.directory)?;
         let prometheus = Prometheus::start(
             &self.written,

@@ -8,6 +8,8 @@ mod backups;
 mod clusters;
 mod delivered;
 mod dns;
+mod keda;
+mod kyverno;
 mod telemetry;
 
 use std::process::ExitCode;
@@ -20,7 +22,9 @@ use cluster::{
 use deploy_tests::{
     checker::{Checker, trial},
     mutation::Mutations,
+    once::Once,
 };
+use harness::process::Process;
 use libtest_mimic::{Arguments, Trial};
 use tools::HostKind;
 
@@ -49,6 +53,8 @@ fn main() -> Result<ExitCode> {
     trials.extend(backups::trials(&checker, &mutations));
     trials.extend(clusters::trials(&checker, &mutations));
     trials.extend(telemetry::trials(&checker, &mutations));
+    trials.extend(keda::trials(&checker, &mutations));
+    trials.extend(kyverno::trials(&checker, &mutations));
     mutations.assert_all_used();
     Ok(libtest_mimic::run(&arguments, trials).exit_code())
 }
@@ -59,6 +65,14 @@ where
     C: FnOnce(&'static ControlPlane) -> Result<()> + Send + 'static,
 {
     trial(title, move || check(plane()?))
+}
+
+/// SpinKube's operator, which runs from then on.
+fn spinkube(plane: &ControlPlane) -> Result<()> {
+    static OPERATOR: Once<Process> = Once::new();
+    OPERATOR
+        .get("", || cluster::spinkube::start(plane))
+        .map(drop)
 }
 
 /// The cluster of all trials.

@@ -27,7 +27,6 @@ pub struct Facts {
     pub crds_in_git: Vec<(String, String, Vec<String>)>,
     pub crds_of_providers: Vec<(String, String, Vec<String>)>,
     pub small_chart: SmallChart,
-    pub identities: Vec<(String, bool)>,
     pub applied: Vec<(String, Vec<bool>)>,
     pub systems: Vec<String>,
     pub arns: BTreeMap<String, String>,

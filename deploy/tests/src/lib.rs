@@ -19,6 +19,7 @@ pub mod mutation;
 pub mod objects;
 pub mod once;
 pub mod platform;
+pub mod pods;
 pub mod receivers;
 pub mod rules;
 mod validator;

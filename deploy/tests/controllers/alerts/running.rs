@@ -144,6 +144,11 @@ impl Prometheus {
         all.try_for_each(|one| one.find(&self.user))
     }
 
+    /// Where it answers.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
     /// What its API says.
     pub fn get(&self, path: &str) -> Result<Value> {
         let answer = Connection::open_at(self.address)?.exchange("GET", path, &[], b"")?;
