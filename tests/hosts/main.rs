@@ -403,8 +403,8 @@ fn no_store(under_test: &HostUnderTest, directory: &Path) -> Result<()> {
         }
         // NATS goes on without a place for streams.
         HostKind::WasmcloudP3 => {
-            fs::create_dir_all(directory.join(".wash"))?;
-            fs::write(directory.join(".wash/nats"), "")?;
+            fs::create_dir_all(directory.join(".wash/host"))?;
+            fs::write(directory.join(".wash/host/nats"), "")?;
         }
     }
     Ok(())

@@ -81,7 +81,7 @@ impl WashHost {
         log: Option<&Path>,
         prepare: impl FnOnce(&mut Command),
     ) -> Result<Self> {
-        let directory = &directory.join(".wash");
+        let directory = &directory.join(".wash/host");
         fs::create_dir_all(directory)?;
         let nats = Nats::start(&directory.join("nats"))?;
         let registry = registry::start(directory)?;
@@ -147,23 +147,14 @@ impl WashHost {
                 "witWorld": world(workload)?,
             },
         });
-        let status = self.ask("start", &request)?;
+        let subject = format!("runtime.host.{}.workload.start", self.name);
+        let request = serde_json::to_vec(&request)?;
+        let response = self.nats.connect()?.request(&subject, &request)?;
+        let response: Value = serde_json::from_slice(&response)?;
+        let status = &response["workloadStatus"];
         let is_running = status["workloadState"] == "WORKLOAD_STATE_RUNNING";
         ensure!(is_running, "wash does not run {}: {status}", workload.name);
         Ok(())
-    }
-
-    /// Stops a workload.
-    pub fn stop_workload(&self, name: &str) -> Result<()> {
-        self.ask("stop", &json!({"workloadId": name})).map(drop)
-    }
-
-    fn ask(&self, what: &str, request: &Value) -> Result<Value> {
-        let subject = format!("runtime.host.{}.workload.{what}", self.name);
-        let request = serde_json::to_vec(request)?;
-        let response = self.nats.connect()?.request(&subject, &request)?;
-        let mut response: Value = serde_json::from_slice(&response)?;
-        Ok(response["workloadStatus"].take())
     }
 
     /// The host's process.
