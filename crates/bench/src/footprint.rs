@@ -317,7 +317,7 @@ fn first_greeting(port: u16, host: &str) -> Result<Instant> {
             Ok(answer) if answer.status == 200 => {
                 ensure!(
                     answer.body.starts_with(b"{\"message\":\"Hello, Ada!"),
-                    "somebody else greets on port {port}"
+                    "another application responds on port {port}"
                 );
                 return Ok(Instant::now());
             }

@@ -73,12 +73,12 @@ pub struct Client {
     subscriptions: u32,
 }
 
-/// What somebody published.
+/// A published message.
 #[derive(Debug)]
 pub struct Message {
-    /// What it is about.
+    /// Its subject.
     pub subject: String,
-    /// What it says.
+    /// Its payload.
     pub payload: Vec<u8>,
 }
 
@@ -109,7 +109,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// If none comes within a minute, or nobody listens to the subject.
+    /// If none comes within a minute, or the subject has no subscriber.
     pub fn request(&mut self, subject: &str, payload: &[u8]) -> Result<Vec<u8>> {
         let inbox = format!("_INBOX.{}.{}", std::process::id(), self.subscriptions);
         self.subscribe(&inbox)?;
@@ -118,7 +118,7 @@ impl Client {
         loop {
             let message = self
                 .message()
-                .with_context(|| format!("nobody answers {subject}"))?;
+                .with_context(|| format!("no response on the subject {subject}"))?;
             if message.subject == inbox {
                 return Ok(message.payload);
             }
