@@ -19,9 +19,8 @@ use tools::{
 
 use crate::{
     compare::{hosts, label},
-    load::{self, Measurement, Method, Service},
+    load::{self, Measurement, Method, Server, Service},
     report::Results,
-    serve,
 };
 
 /// What can be chosen.
@@ -62,8 +61,13 @@ pub fn run(options: &Options) -> Result<()> {
         let data = directory.join(&name);
         let store = address.as_ref().map_or(Store::Shipped, Store::Postgres);
         let port = free_port()?;
-        let server = serve(kind, &program, artifact, port, store, &data, tree)?;
-        anyhow::Ok(Service::of(name, postgres.is_some(), port, server))
+        let host = crate::start(kind, &program, artifact, port, store, &data, tree)?;
+        anyhow::Ok(Service::of(
+            name,
+            postgres.is_some(),
+            port,
+            Server::Host(host),
+        ))
     };
     let name = "the revision".to_owned();
     let mut services = vec![service(name, kind, &artifact, Some(&tree))?];

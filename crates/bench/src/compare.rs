@@ -24,10 +24,10 @@ use tools::{
 
 use crate::{
     baseline::{fastapi::FastApi, native::Native},
-    load::{self, Measurement, Method, Service, USERS},
+    load::{self, Measurement, Method, Server, Service, USERS},
     plot,
     report::{self, Cell, Results, table},
-    serve,
+    start,
     usage::usage,
 };
 
@@ -59,8 +59,8 @@ pub fn run(options: &Options) -> Result<()> {
     let (spins, program) = hosts(options.measurement.host)?;
     let mut hosts: Vec<_> = spins.into_iter().map(|it| (it, program.clone())).collect();
     hosts.retain(|(host, _)| host.is_spin());
-    let is_chosen = options.measurement.host.is_some_and(HostKind::is_spin);
-    if !is_chosen {
+    let is_spin_alone = options.measurement.host.is_some_and(HostKind::is_spin);
+    if !is_spin_alone {
         // Not on WASI 0.2, where it refuses some requests over 64 connections: docs/limitations.md.
         let [_, p3] = wasmcloud()?;
         hosts.push(p3);
@@ -251,10 +251,15 @@ fn hello(
 ) -> Result<Service> {
     let data = directory.join(format!("{host}-{name}"));
     let port = free_port()?;
-    let server = serve(host, program, artifact, port, store, &data, None)?;
+    let started = start(host, program, artifact, port, store, &data, None)?;
     let is_in_postgres = matches!(store, Store::Postgres(_));
     let name = format!("{}, {name}", label(host));
-    Ok(Service::of(name, is_in_postgres, port, server))
+    Ok(Service::of(
+        name,
+        is_in_postgres,
+        port,
+        Server::Host(started),
+    ))
 }
 
 /// Each service that is followed by its floor, with that.

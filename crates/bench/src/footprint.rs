@@ -28,10 +28,10 @@ use tools::{
 use crate::{
     baseline::{fastapi::FastApi, native::Native},
     compare::{hosts, label, machine, versions, wasmcloud},
-    load::Service,
+    load::{Server, Service},
     put,
     report::{self, table},
-    serve,
+    start,
     stats::median,
     usage::proportional_set_size,
 };
@@ -127,8 +127,8 @@ pub fn run(options: &Options) -> Result<()> {
         if kind.is_spin() {
             let mut spin = Processes::of(&data, |port, data| {
                 let store = Store::Postgres(&database);
-                let server = serve(*kind, program, &kind.artifact(), port, store, data, None)?;
-                Ok(Service::of(String::new(), true, port, server))
+                let host = start(*kind, program, &kind.artifact(), port, store, data, None)?;
+                Ok(Service::of(String::new(), true, port, Server::Host(host)))
             });
             row(name, artifact(kind)?, &mut spin)?;
         } else {

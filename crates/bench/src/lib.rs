@@ -29,13 +29,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use harness::{
     client::Connection,
     host::{Host, Setup, Store},
-    wash_host::{WashHost, Workload},
 };
-use load::Server;
 use stats::percentile;
 use tools::HostKind;
 
@@ -149,45 +147,4 @@ fn start(
         ..Setup::shipped(data, Some(&log))
     };
     Host::start_artifact(kind, program, artifact, port, setup)
-}
-
-/// [`start`], with `wash host` and the workload of deploy/wasmcloud as wasmCloud's host: `wash dev` keeps no
-/// instance, and sets up each one anew.
-fn serve(
-    kind: HostKind,
-    program: &Path,
-    artifact: &Path,
-    port: u16,
-    store: Store,
-    data: &Path,
-    earlier: Option<&Path>,
-) -> Result<Server> {
-    if kind == HostKind::Wasmcloud {
-        return wash_host(program, artifact, port, store, data).map(Server::WashHost);
-    }
-    start(kind, program, artifact, port, store, data, earlier).map(Server::Host)
-}
-
-fn wash_host(
-    program: &Path,
-    artifact: &Path,
-    port: u16,
-    store: Store,
-    data: &Path,
-) -> Result<WashHost> {
-    let (store, address) = match store {
-        Store::Shipped => ("key-value", None),
-        Store::Postgres(address) => ("postgres", Some(address)),
-        Store::Redis(_) | Store::Named(_) => bail!("`wash host` keeps users in NATS or Postgres"),
-    };
-    let host = WashHost::start(program, port, data, address)?;
-    host.start_workload(&Workload {
-        name: "hello",
-        image: &host.push(artifact)?,
-        hosts: &["localhost", "127.0.0.1"],
-        settings: &[("store", store)],
-        database: address.map_or("hello", |address| &address.database),
-        is_p3: false,
-    })?;
-    Ok(host)
 }

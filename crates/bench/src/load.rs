@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use harness::{client::Connection, host::Host, process::Process, wash_host::WashHost};
+use harness::{client::Connection, host::Host, process::Process};
 use tools::{HostKind, run::announce};
 
 use crate::{
@@ -91,8 +91,6 @@ pub struct Service {
 pub enum Server {
     /// A WebAssembly host.
     Host(Host),
-    /// wasmCloud's, as a cluster runs it.
-    WashHost(WashHost),
     /// A program that needs none.
     Process(Process),
 }
@@ -204,7 +202,6 @@ impl Server {
     pub fn id(&self) -> u32 {
         match self {
             Self::Host(host) => host.id(),
-            Self::WashHost(host) => host.process().id(),
             Self::Process(process) => process.id(),
         }
     }
@@ -213,7 +210,6 @@ impl Server {
     pub fn started(&self) -> Instant {
         match self {
             Self::Host(host) => host.started(),
-            Self::WashHost(host) => host.process().started(),
             Self::Process(process) => process.started(),
         }
     }
